@@ -1,0 +1,235 @@
+"""The chain rule over the graph: each rule once, contributions added, broadcasting undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from tinygrad_edu.errors import AnomalyError, RuleError
+from tinygrad_edu.graph import Node, topological_order
+from tinygrad_edu.mode import MODE, Edge
+from tinygrad_edu.op import Array, Op
+
+
+def backpropagate(
+    seeds: Mapping[Any, Array],  # Mapping is invariant in its keys: Node, or Tensor
+    wanted: Iterable[Node] | None = None,
+    *,
+    create_graph: bool = False,
+    retain_graph: bool = False,
+) -> dict[Node, Array]:
+    """Apply the chain rule from some outputs back to the leaves.
+
+    `create_graph` is only a choice of what the rules see: plain arrays, or the Tensors themselves,
+    so that what a rule computes is recorded like everything else.
+
+    Args:
+        seeds: outputs and their cotangents, arrays (Tensors with `create_graph`).
+        wanted: the tensors whose gradients are asked for; only rules on the way to them are
+            called. By default every leaf, and every tensor with `retain_grad()`.
+        create_graph: make the gradients differentiable.
+        retain_graph: keep what the graph holds for another pass.
+
+    Returns:
+        The gradient of each wanted tensor that was reached.
+
+    Raises:
+        GraphError: if an earlier backward pass has freed a part of the graph.
+        RuleError: if a rule returns something else than an array of its argument's shape.
+    """
+    order = topological_order(seeds)
+    goals = None if wanted is None else set(wanted)
+    passed = None if goals is None else _on_the_way(order, goals)
+    mode = MODE.get()
+    watched = mode.anomaly or mode.observers
+    # Keyed by the node: hashing is by identity, and the dictionary keeps its keys alive, so no
+    # two nodes can share an entry.
+    cotangents: dict[Node, Any] = dict(seeds)
+    found: dict[Node, Array] = {}
+    while order:
+        node = order.pop()
+        g = cotangents.pop(node, None)
+        if g is None:  # not on the way from a seed to anything that is wanted
+            continue
+        op, data = node._op, node._data
+        if type(data) is tuple:
+            g = tuple(np.zeros_like(data[i]) if i not in g else g[i] for i in range(len(data)))
+        if goals is not None:
+            asked = node in goals
+        else:
+            asked = op is None or (node._meta is not None and "retain" in node._meta)
+        if asked:
+            found[node] = g
+        if op is None or (passed is not None and node not in passed):
+            continue
+        inputs: Any = node._inputs
+        values, options, out = node._values, node._options, data
+        if create_graph:
+            values = tuple(
+                source if isinstance(source, Node) and source._tracked else value
+                for source, value in zip(inputs, values, strict=True)
+            )
+            out = node._outputs() if type(data) is tuple else node
+        elif mode.anomaly:
+            _check_unchanged(node)
+        position = -1
+        for source in inputs:
+            position += 1
+            if not (isinstance(source, Node) and source._tracked):
+                continue
+            if passed is not None and not (source in passed or source in goals):
+                continue
+            if op.variadic:
+                share = op.vjps[0](g, out, *values, position=position, **options)
+            else:
+                share = op.vjps[position](g, out, *values, **options)
+            target = source._data
+            try:
+                fits = share.shape == target.shape and share.dtype == target.dtype
+            except AttributeError:
+                fits = False
+            if not fits:
+                share = _fitted(share, source, op, position)
+            if source._op is None and (share is g or getattr(share, "base", None) is not None):
+                share = share.copy()  # a leaf's gradient is its own, never an alias
+            before = cotangents.get(source)
+            cotangents[source] = after = share if before is None else _add(before, share)
+            if watched:
+                _watch(mode.observers, mode.anomaly, node, position, g, share, before, after)
+        if not retain_graph:
+            node._inputs = node._values = None
+    return found
+
+
+def sum_to_shape(g: Array, shape: tuple[int, ...]) -> Array:
+    """Undo broadcasting: sum `g` over the axes that were stretched.
+
+    Args:
+        g: cotangent of the broadcast result, (..., *shape) with stretched axes.
+        shape: the argument's own shape.
+
+    Returns:
+        An array of `shape`; None if `g` cannot have come from broadcasting `shape`.
+
+    Source: the adjoint of repetition is summation.
+    """
+    extra = len(g.shape) - len(shape)
+    if extra < 0:
+        return None
+    kept = g.shape[extra:]
+    if any(mine not in (1, theirs) for mine, theirs in zip(shape, kept, strict=True)):
+        return None
+    stretched = tuple(
+        extra + i for i, (mine, theirs) in enumerate(zip(shape, kept, strict=True)) if mine < theirs
+    )
+    if extra == 0:
+        return g.sum(axis=stretched, keepdims=True)
+    g = g.sum(axis=(*range(extra), *stretched))
+    return g.reshape(shape) if stretched else g
+
+
+def _on_the_way(order: list[Node], wanted: set[Node]) -> set[Node]:
+    """The nodes whose rules must be called to reach what is wanted."""
+    passed: set[Node] = set()
+    for node in order:
+        if any(x in passed or x in wanted for x in node._inputs or () if isinstance(x, Node)):
+            passed.add(node)
+    return passed
+
+
+def _fitted(share: Any, source: Node, op: Op, position: int) -> Any:
+    """Give a contribution the shape and dtype of its argument, or say what is wrong with it."""
+    target = source._data
+    if type(share) is dict and type(target) is tuple:
+        return share
+    shape = getattr(share, "shape", None)
+    if shape is None:
+        raise RuleError(
+            f"{op.name}: the rule of argument {op.argument(position)!r} must return an array of "
+            f"shape {target.shape}, got {type(share).__name__}"
+        )
+    if shape != target.shape:
+        summed = sum_to_shape(share, target.shape) if op.broadcasts else None
+        if summed is None:
+            raise RuleError(
+                f"{op.name}: the rule of argument {op.argument(position)!r} must return shape "
+                f"{target.shape}, got {shape}"
+                + ("" if op.broadcasts else " (the op is not registered with broadcasts=True)")
+            )
+        share = summed
+    return share if share.dtype == target.dtype else share.astype(target.dtype)
+
+
+def _add(before: Any, share: Any) -> Any:
+    if type(share) is dict:  # results of an op with several outputs: {output: cotangent}
+        return before | {i: before[i] + g if i in before else g for i, g in share.items()}
+    return before + share
+
+
+def _watch(
+    observers: tuple[Callable[[Edge], object], ...],
+    anomaly: bool,
+    node: Node,
+    position: int,
+    g: Any,
+    share: Any,
+    before: Any,
+    after: Any,
+) -> None:
+    assert node._op is not None and node._inputs is not None, "edges start at recorded nodes"
+    op, source = node._op, node._inputs[position]
+    if type(share) is dict:  # show the one output that the edge leads to, not the bookkeeping
+        (index,) = share
+        share, after = share[index], after[index]
+        before = before.get(index) if before else None
+    if anomaly and not np.isfinite(plain(share)).all():
+        raise AnomalyError(
+            f"{op.name}: backward made a non-finite gradient for argument "
+            f"{op.argument(position)!r}, shape {share.shape}{made_at(node)}"
+        )
+    for observer in observers:
+        observer(
+            Edge(
+                op=op.name,
+                argument=op.argument(position),
+                upstream=plain(g),
+                contribution=plain(share),
+                before=plain(before),
+                after=plain(after),
+                output=node,
+                input=source,
+            )
+        )
+
+
+def plain(value: Any) -> Any:
+    """The array behind a Tensor; anything else as it is."""
+    return value._data if isinstance(value, Node) else value
+
+
+def fingerprint(values: tuple[Any, ...]) -> tuple[int, ...]:
+    """One number per array, to notice that it was written into (only under `detect_anomaly`)."""
+    return tuple(hash(value.tobytes()) if isinstance(value, np.ndarray) else 0 for value in values)
+
+
+def made_at(node: Node) -> str:
+    """The end of a message: where `detect_anomaly` saw the node being made."""
+    place = (node._meta or {}).get("line")
+    return f", made at {place}" if place else ""
+
+
+def _check_unchanged(node: Node) -> None:
+    noted = (node._meta or {}).get("fingerprint")
+    if noted is None or node._op is None or node._inputs is None:
+        return
+    for position, (then, now) in enumerate(zip(noted, fingerprint(node._values), strict=True)):
+        if then != now:
+            source = node._inputs[position]
+            name = f" ({source.name!r})" if isinstance(source, Node) and source.name else ""
+            raise AnomalyError(
+                f"{node._op.name}: data of argument {node._op.argument(position)!r}{name} changed "
+                f"between forward and backward{made_at(node)}: write through t.data after the "
+                "forward pass, or assign t.data"
+            )

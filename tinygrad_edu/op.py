@@ -1,0 +1,310 @@
+"""Ops: a NumPy function, or one of ours, with one local-gradient rule per argument.
+
+    register(np.multiply,
+             wrt("x", lambda g, out, x, y: g * y),
+             wrt("y", lambda g, out, x, y: g * x))
+
+A rule is calculus in plain NumPy: it turns `g`, the cotangent (upstream gradient) of the result
+`out`, into the cotangent of one argument. Broadcasting, dtypes, accumulation and skipping what
+nobody asked for are the engine's work (`backward.py`).
+
+Everything else about an op is read off the rule's own signature: parameters after `g, out` are
+the op's inputs, those with a default (or keyword-only) its options.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from tinygrad_edu.domain import REAL, Domain
+from tinygrad_edu.errors import RuleError, UnsupportedError
+
+Array = Any  # whatever speaks NumPy's protocols: ndarray, Tensor, tracer, Dask, CuPy
+Vjp = Callable[..., Array]
+Bound = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How the cotangent of one argument follows from that of the result.
+
+    Attributes:
+        argument: name of the argument, `"*arrays"` for one that stands for a whole list.
+        vjp: called as `vjp(g, out, *inputs, **options)`; a list rule also gets `position`.
+        domain: where the argument may lie.
+    """
+
+    argument: str
+    vjp: Vjp
+    domain: Domain = REAL
+
+
+def wrt(argument: str, rule: Vjp, domain: Domain = REAL) -> Rule:
+    """With respect to `argument`: make a `Rule`."""
+    return Rule(argument, rule, domain)
+
+
+def _as_given(*args: Any, **options: Any) -> Bound:
+    return args, options
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Op:
+    """A function and its gradient rules, as the registry keeps it.
+
+    Attributes:
+        name: what errors, pictures and tables call it.
+        function: the public face: what users call, and the key of the registry.
+        forward: computes the result from plain arrays.
+        arguments: names of the inputs, in order; `("*arrays",)` for a list.
+        options: keyword arguments that are not differentiated, with their defaults.
+        rules: by input position, None where no gradient is defined; empty for an op that is
+            piecewise constant or not numeric (comparisons, `argmax`): its result needs no gradient.
+        vjps: the rules' functions alone, for the inner loop of the backward pass.
+        variadic: the single rule serves every position.
+        broadcasts: the engine may sum a larger cotangent down to the argument's shape.
+        bind: turns the arguments of a call into (inputs, options).
+        composed: written with other ops, which do the recording; has no rule of its own.
+        arity: how many positional arguments are simply the inputs; -1 if `bind` must look.
+        partial: some input has no rule.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    forward: Callable[..., Any]
+    arguments: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    rules: tuple[Rule | None, ...] = ()
+    vjps: tuple[Any, ...] = ()
+    variadic: bool = False
+    broadcasts: bool = False
+    bind: Callable[..., Bound] = _as_given
+    composed: Callable[..., Any] | None = None
+    arity: int = -1
+    partial: bool = False
+
+    def __repr__(self) -> str:
+        """One line: name and arguments."""
+        return f"Op({self.name}({', '.join((*self.arguments, *self.options))}))"
+
+    def rule(self, position: int) -> Rule | None:
+        """The rule of the input at `position`, or None."""
+        if self.variadic:
+            return self.rules[0]
+        return self.rules[position] if position < len(self.rules) else None
+
+    def argument(self, position: int) -> str:
+        """Name of the input at `position`, for messages and pictures."""
+        if self.variadic:
+            return f"{self.arguments[0].lstrip('*')}[{position}]"
+        return self.arguments[position] if position < len(self.arguments) else f"#{position}"
+
+
+REGISTRY: dict[Callable[..., Any], Op] = {}
+
+
+def register(
+    function: Callable[..., Any],
+    *rules: Rule,
+    forward: Callable[..., Any] | None = None,
+    bind: Callable[..., Bound] | None = None,
+    broadcasts: bool | None = None,
+    composed: Callable[..., Any] | None = None,
+    name: str | None = None,
+) -> Op:
+    """Give a function its gradient rules; from then on it works on Tensors.
+
+    Args:
+        function: a NumPy function or ufunc, or a ufunc of another package.
+        *rules: one `wrt(...)` per differentiable argument; none for a function whose result
+            needs no gradient (comparisons, `argmax`).
+        forward: how to compute it from `(*inputs, **options)`, if not by `function` itself.
+        bind: a function with the signature of `function` that returns `(inputs, options)`,
+            for calls whose inputs are not simply the first arguments (lists, `einsum`).
+        broadcasts: whether inputs are broadcast against each other; by default what ufuncs do.
+        composed: a function of other ops that equals `function`; takes no rules.
+        name: shown in messages; by default the function's own.
+
+    Returns:
+        The registered op.
+
+    Raises:
+        RuleError: if a rule does not fit the function or the other rules.
+    """
+    name = name or str(getattr(function, "__name__", function))
+    if function in REGISTRY:
+        raise RuleError(f"{name}: is registered already; call unregister(...) first")
+    if composed is not None and rules:
+        raise RuleError(f"{name}: expected either rules or composed=..., got both")
+    arguments, options, variadic = _read_signature(name, rules)
+    by_name = {rule.argument: rule for rule in rules}
+    aligned = tuple(by_name.get(argument) for argument in arguments)
+    direct = bind is None and not variadic
+    if bind is None and rules:
+        bind = _binder(name, function, arguments, options)
+    if broadcasts is None:
+        # A ufunc with a core signature (matmul) broadcasts only its stacks: the rules see to it.
+        broadcasts = isinstance(function, np.ufunc) and function.signature is None
+    op_ = Op(
+        name=name,
+        function=function,
+        forward=forward or composed or function,
+        arguments=arguments,
+        options=options,
+        rules=aligned,
+        vjps=tuple(None if rule is None else rule.vjp for rule in aligned),
+        variadic=variadic,
+        broadcasts=broadcasts,
+        bind=bind or _as_given,
+        composed=composed,
+        arity=len(arguments) if direct else -1,
+        partial=not variadic and None in aligned,
+    )
+    REGISTRY[function] = op_
+    return op_
+
+
+def unregister(function: Callable[..., Any]) -> None:
+    """Forget an op, so that a test can register it anew.
+
+    Raises:
+        UnsupportedError: if it is not registered.
+    """
+    if REGISTRY.pop(function, None) is None:
+        raise UnsupportedError(f"{getattr(function, '__name__', function)}: is not registered")
+
+
+def op(
+    *rules: Rule,
+    bind: Callable[..., Bound] | None = None,
+    broadcasts: bool = False,
+    name: str | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make an op of a plain function on arrays that NumPy lacks.
+
+        @op(wrt("x", lambda g, out, x: g * (x > 0)))
+        def relu(x):
+            return np.maximum(x, 0)
+
+    The result is a function that works on arrays of every kind, and records on Tensors.
+
+    Raises:
+        RuleError: if a rule does not fit the function or the other rules.
+    """
+
+    def decorate(forward: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(forward)
+        def function(*args: Any, **options: Any) -> Any:
+            for arg in args:
+                dispatch = getattr(type(arg), "__op__", None)
+                if dispatch is not None:
+                    return dispatch(function, args, options)
+            for arg in options.values():
+                dispatch = getattr(type(arg), "__op__", None)
+                if dispatch is not None:
+                    return dispatch(function, args, options)
+            return forward(*args, **options)
+
+        register(function, *rules, bind=bind, broadcasts=broadcasts, name=name)
+        return function
+
+    return decorate
+
+
+def _read_signature(
+    name: str, rules: Sequence[Rule]
+) -> tuple[tuple[str, ...], dict[str, Any], bool]:
+    """Inputs, options with defaults, and whether the inputs are a list, as all rules agree."""
+    seen: list[tuple[tuple[str, ...], dict[str, Any]]] = []
+    for rule in rules:
+        parameters = list(inspect.signature(rule.vjp).parameters.values())
+        if len(parameters) < 2:
+            raise RuleError(
+                f"{name}: the rule of {rule.argument!r} must start with (g, out, ...), "
+                f"got {inspect.signature(rule.vjp)}"
+            )
+        inputs: list[str] = []
+        options: dict[str, Any] = {}
+        for p in parameters[2:]:
+            if p.kind is p.VAR_POSITIONAL:
+                inputs.append(f"*{p.name}")
+            elif p.kind is p.KEYWORD_ONLY or p.default is not p.empty:
+                options[p.name] = p.default
+            else:
+                inputs.append(p.name)
+        if "*" in rule.argument:
+            options.pop("position", None)
+        if rule.argument not in inputs:
+            raise RuleError(
+                f"{name}: a rule is for argument {rule.argument!r}, but its own parameters are "
+                f"{inspect.signature(rule.vjp)}: no such argument"
+            )
+        seen.append((tuple(inputs), options))
+    if not seen:
+        return (), {}, False
+    if any((one[0], set(one[1])) != (seen[0][0], set(seen[0][1])) for one in seen):
+        raise RuleError(
+            f"{name}: all rules must take the same inputs and options, got "
+            + " and ".join(str(inspect.signature(rule.vjp)) for rule in rules)
+        )
+    if len({rule.argument for rule in rules}) < len(rules):
+        raise RuleError(f"{name}: an argument has two rules: {[r.argument for r in rules]}")
+    return (*seen[0], any(argument.startswith("*") for argument in seen[0][0]))
+
+
+def _binder(
+    name: str, function: Callable[..., Any], arguments: tuple[str, ...], options: dict[str, Any]
+) -> Callable[..., Bound]:
+    """Read calls of `function` with its own parameter names and defaults, where it tells them."""
+    own = (*arguments, *options)
+    try:
+        parameters = dict(inspect.signature(function).parameters)
+    except (ValueError, TypeError):  # ufuncs and, before NumPy 2.4, some C functions tell nothing
+        parameters = {}
+    names = tuple(parameters) if len(parameters) >= len(arguments) else own
+    if isinstance(function, np.ufunc):
+        names = own
+    count = len(arguments)
+    positions = {key: i for i, key in enumerate(names[:count])}
+    positions |= {key: i for i, key in enumerate(arguments)}
+    required = {key for key, default in options.items() if default is inspect.Parameter.empty}
+
+    def bind(*args: Any, **kwargs: Any) -> Bound:
+        inputs = dict(enumerate(args[:count]))
+        extra = dict(zip(names[count:], args[count:], strict=False))
+        chosen = {}
+        for key, value in (extra | kwargs).items():
+            if key in positions:
+                inputs[positions[key]] = value
+            elif key in options:
+                chosen[key] = value
+            elif value is not None and not _is_default(parameters.get(key), value):
+                supported = ", ".join(options) or "none"
+                raise UnsupportedError(
+                    f"{name}: option {key!r} has no gradient rule; supported options: {supported}"
+                )
+        for position in range(count):  # optional inputs: numpy.clip(x, None, 1)
+            if position not in inputs:
+                default = getattr(parameters.get(names[position]), "default", None)
+                if default is inspect.Parameter.empty or not parameters:
+                    raise UnsupportedError(f"{name}: argument {arguments[position]!r} is missing")
+                inputs[position] = default
+        missing = required - set(chosen)
+        if missing:
+            raise UnsupportedError(f"{name}: option {sorted(missing)[0]!r} is missing")
+        return tuple(inputs[i] for i in range(count)), chosen
+
+    return bind
+
+
+def _is_default(parameter: inspect.Parameter | None, value: Any) -> bool:
+    """Whether a call spells out what NumPy would have taken anyway (`out=None`, `order='C'`)."""
+    return value is np._NoValue or (
+        parameter is not None and isinstance(value, (str, bool, int)) and value == parameter.default
+    )

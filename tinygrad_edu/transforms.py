@@ -1,0 +1,458 @@
+"""Functions of functions: gradients, Jacobians, Hessians, forward mode, checkpointing.
+
+Each makes fresh tracked copies of the arguments it differentiates by, calls the function, and runs
+the one backward pass. What comes back are plain arrays for plain arguments, unless something
+outside (an enclosing transform, a tracked tensor that the function uses) still wants to
+differentiate the result: then it is a Tensor whose graph goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from tinygrad_edu.backward import backpropagate, plain
+from tinygrad_edu.errors import DtypeError, GraphError, InputError
+from tinygrad_edu.graph import Node, topological_order
+from tinygrad_edu.mode import MODE, enable_grad, journal
+from tinygrad_edu.op import Array, Op, wrt
+from tinygrad_edu.tensor import Tensor, record, seed
+
+Function = Callable[..., Any]
+Argnums = int | tuple[int, ...]
+
+
+def gradients(
+    y: Tensor | Sequence[Tensor],
+    xs: Tensor | Sequence[Tensor],
+    g: Any = None,
+    create_graph: bool = False,
+    retain_graph: bool | None = None,
+    allow_unused: bool = False,
+) -> Any:
+    """Gradients of some tensors with respect to others, without touching any `.grad`.
+
+    Args:
+        y: one tensor, or several (their contributions are added).
+        xs: one tensor, or several; leaves or intermediate results.
+        g: cotangents of `y`, same structure; may be left out for one-element tensors.
+        create_graph: make the gradients differentiable.
+        retain_graph: keep the graph; by default what `create_graph` is.
+        allow_unused: give zeros for an `x` that `y` does not depend on, instead of an error.
+
+    Returns:
+        A Tensor for one `x`, a tuple for several, each in the shape and dtype of its `x`.
+
+    Raises:
+        GraphError: if `y` or an `x` is not tracked, or `y` does not depend on an `x`.
+        InputError: if a cotangent is missing or has the wrong shape.
+    """
+    one_y, one_x = isinstance(y, Tensor), isinstance(xs, Tensor)
+    ys: Sequence[Tensor] = (y,) if isinstance(y, Tensor) else tuple(y)
+    xs = (xs,) if isinstance(xs, Tensor) else tuple(xs)
+    gs = (g,) if one_y or g is None else tuple(g)
+    gs = gs * len(ys) if g is None else gs
+    if len(gs) != len(ys):
+        raise InputError(f"gradients: expected one g per y ({len(ys)}), got {len(gs)}")
+    for what, tensors in (("y", ys), ("x", xs)):
+        for position, tensor in enumerate(tensors):
+            if not isinstance(tensor, Tensor) or not tensor.requires_grad:
+                raise GraphError(
+                    f"gradients: {what}[{position}] must be a Tensor that requires a gradient, "
+                    f"got {tensor!r:.80}"
+                )
+    seeds: dict[Tensor, Any] = {}
+    for tensor, given in zip(ys, gs, strict=True):
+        cotangent = _seed(tensor, given, create_graph)
+        seeds[tensor] = seeds[tensor] + cotangent if tensor in seeds else cotangent
+    retain = create_graph if retain_graph is None else retain_graph
+    found = _pull(seeds, xs, create_graph, retain)
+    results = []
+    for position, x in enumerate(xs):
+        if x not in found and not allow_unused:
+            raise GraphError(
+                f"gradients: y does not depend on x[{position}]"
+                + (f" ({x.name!r})" if x.name else "")
+                + "; pass allow_unused=True to get zeros"
+            )
+        results.append(found[x] if x in found else Tensor(np.zeros_like(x._data)))
+    return results[0] if one_x else tuple(results)
+
+
+def value_and_grad(f: Function, argnums: Argnums = 0) -> Function:
+    """A function that returns `f`'s value (one element) and its gradient.
+
+    Args:
+        f: function of arrays or Tensors.
+        argnums: position(s) of the arguments to differentiate by; a tuple gives a tuple.
+
+    Raises:
+        InputError: by the new function, if `f` returns more than one element.
+        DtypeError: by the new function, if an argument is no float, or `f` returns no number.
+    """
+
+    @wraps(f)
+    def evaluated(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        call = _Call(f, args, kwargs, argnums, "grad")
+        y = call.only_output()
+        if y.size != 1:
+            raise InputError(
+                f"grad: {_name(f)} must return one element, got shape {y.shape}; use "
+                "tg.jacobian, tg.elementwise_grad or tg.vjp"
+            )
+        return call.outward(y), call.by_argument(call.pull([None], retain=call.open))
+
+    return evaluated
+
+
+def grad(f: Function, argnums: Argnums = 0) -> Function:
+    """A function that returns the gradient of `f`; see `value_and_grad`."""
+    both = value_and_grad(f, argnums)
+
+    @wraps(f)
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        return both(*args, **kwargs)[1]
+
+    return gradient
+
+
+def elementwise_grad(f: Function, argnums: Argnums = 0) -> Function:
+    """The derivative of a function that acts on each element alone, at each element.
+
+    It is the gradient of the sum of the outputs: for a function that mixes elements that is no
+    derivative of any one output; use `jacobian` there.
+    """
+
+    @wraps(f)
+    def derivative(*args: Any, **kwargs: Any) -> Any:
+        call = _Call(f, args, kwargs, argnums, "elementwise_grad")
+        ones = np.ones_like(call.only_output()._data)
+        return call.by_argument(call.pull([ones], retain=call.open))
+
+    return derivative
+
+
+def vjp(f: Function, *xs: Any) -> tuple[Any, Function]:
+    """Evaluate `f` and return its value with the function that pulls cotangents back.
+
+    Args:
+        f: function of `xs`; may return a tuple.
+        *xs: its arguments.
+
+    Returns:
+        `(y, pull)`; `pull(g)` takes a cotangent of `y`'s shape (a tuple for a tuple) and returns
+        that of `x`, a tuple for several `xs`. It can be called again.
+    """
+    call = _Call(f, xs, {}, tuple(range(len(xs))), "vjp")
+
+    def pull(g: Any) -> Any:
+        gs = list(g) if call.many else [g]
+        if len(gs) != len(call.outputs):
+            raise InputError(f"vjp: expected {len(call.outputs)} cotangents, got {len(gs)}")
+        found = call.pull(gs, retain=True)
+        return call.by_argument(found) if len(xs) > 1 else call.by_argument(found)[0]
+
+    return call.value(), pull
+
+
+def jvp(f: Function, xs: Any, vs: Any) -> tuple[Any, Any]:
+    """Evaluate `f` and push tangents forward: `(f(*xs), J @ v)`.
+
+    A vjp is linear in its cotangent u: u -> Jᵀu. The vjp of *that* function, at any u, is v -> Jv:
+    so every op that has a gradient rule has forward mode as well.
+
+    Args:
+        f: function of `xs`; may return a tuple.
+        xs: its argument, or a tuple of arguments.
+        vs: the tangent, or a tuple of tangents, of the same shapes.
+
+    Source: J. Townsend, "A new trick for calculating Jacobian vector products" (2017).
+    """
+    xs, vs = xs if isinstance(xs, tuple) else (xs,), vs if isinstance(vs, tuple) else (vs,)
+    if len(xs) != len(vs):
+        raise InputError(f"jvp: expected one tangent per argument ({len(xs)}), got {len(vs)}")
+    call = _Call(f, xs, {}, tuple(range(len(xs))), "jvp")
+    dummies = [Tensor(np.zeros_like(y._data), requires_grad=y.requires_grad) for y in call.outputs]
+    tangents = {x: _seed(x, v, create_graph=True) for x, v in zip(call.inner, vs, strict=True)}
+    live = {y: u for y, u in zip(call.outputs, dummies, strict=True) if y.requires_grad}
+    transposed: dict[Tensor, Any] = _pull(live, call.inner, True, True) if live else {}
+    onward = call.open or any(isinstance(v, Tensor) and v.requires_grad for v in vs)
+    seeds = {
+        x_bar: tangents[x] if onward else plain(tangents[x])
+        for x, x_bar in transposed.items()
+        if x_bar.requires_grad
+    }
+    found = _pull(seeds, list(live.values()), onward, onward) if seeds else {}
+    dys = [found.get(u, Tensor(np.zeros_like(u._data))) for u in dummies]
+    shown = [call.outward(dy, onward) for dy in dys]
+    return call.value(), tuple(shown) if call.many else shown[0]
+
+
+def hvp(f: Function, x: Any, v: Any) -> Any:
+    """Hessian-vector product of a function with one output: the gradient of ⟨∇f(x), v⟩.
+
+    Args:
+        f: function of one argument, returns one element.
+        x: where; any shape.
+        v: direction, of `x`'s shape.
+
+    Raises:
+        InputError: if `f` returns more than one element or `v` has another shape.
+    """
+    call = _Call(f, (x,), {}, 0, "hvp")
+    (inner,) = call.inner
+    y = call.only_output()
+    direction = _seed(inner, v, create_graph=True)
+    gradient = _pull({y: _seed(y, None, True)}, [inner], True, True).get(inner)
+    if gradient is None or not gradient.requires_grad:
+        return call.by_argument({})
+    onward = call.open or (isinstance(v, Tensor) and v.requires_grad)
+    seeds = {gradient: direction if onward else plain(direction)}
+    return call.by_argument(_pull(seeds, [inner], onward, onward), onward)
+
+
+def jacobian(f: Function, argnums: Argnums = 0) -> Function:
+    """A function that returns all partial derivatives, shape `y.shape + x.shape`.
+
+    One backward pass per element of the output. For an `f` that returns a tuple, a tuple.
+    """
+
+    @wraps(f)
+    def evaluated(*args: Any, **kwargs: Any) -> Any:
+        call = _Call(f, args, kwargs, argnums, "jacobian")
+        blocks = []
+        for position, y in enumerate(call.outputs):
+            rows: list[dict[Tensor, Any]] = []
+            for i in range(y.size):
+                basis = np.zeros(y.size, y.dtype)
+                basis[i] = 1
+                gs: list[Any] = [0] * len(call.outputs)
+                gs[position] = basis.reshape(y.shape)
+                rows.append(call.pull(gs, retain=True))
+            stacked = {x: _stacked(rows, x, y.shape) for x in call.inner}
+            blocks.append(call.by_argument(stacked))
+        return tuple(blocks) if call.many else blocks[0]
+
+    return evaluated
+
+
+def hessian(f: Function, argnums: Argnums = 0) -> Function:
+    """A function that returns all second derivatives, shape `x.shape + x.shape`.
+
+    For a tuple of argnums, a tuple of tuples: block (i, j) is ∂²f / ∂x_i ∂x_j.
+    """
+    return jacobian(grad(f, argnums), argnums)
+
+
+def checkpoint(f: Function) -> Function:
+    """A function equal to `f` that keeps no intermediate results, and computes them again.
+
+    Backward calls `f` a second time: memory for time. `f` must return one Tensor and be
+    deterministic (which is checked); tracked tensors that it uses without being passed them get
+    their gradients too.
+
+    Raises:
+        DtypeError: by the new function, if `f` does not return a Tensor.
+        GraphError: in backward, if the second call gives another result.
+
+    Source: T. Chen et al., "Training Deep Nets with Sublinear Memory Cost" (2016).
+    """
+
+    @wraps(f)
+    def evaluated(*args: Any, **kwargs: Any) -> Any:
+        tracked = tuple(i for i, x in enumerate(args) if isinstance(x, Tensor) and x.requires_grad)
+        if not MODE.get().recording:
+            return f(*args, **kwargs)
+        detached = tuple(x.detach() if i in tracked else x for i, x in enumerate(args))
+        with journal() as made:
+            call = _Call(f, detached, kwargs, tracked, "checkpoint")
+        y = call.only_output()
+        outside = _used_from_outside(made, call.inner)
+        made_again: dict[str, Any] = {}
+
+        def rule(g: Array, out: Array, *inputs: Array, position: int) -> Array:
+            if made_again.get("g") is not g:  # one second call serves all arguments
+                made_again.update(g=g, shares=_again(g, out, inputs))
+            share = made_again["shares"][position]
+            if position == wanted[-1]:
+                made_again.clear()
+            return share
+
+        def _again(g: Array, out: Array, inputs: tuple[Array, ...]) -> dict[int, Array]:
+            own = [
+                value if i in tracked or not isinstance(args[i], Tensor) else Tensor(value)
+                for i, value in enumerate(inputs[: len(args)])
+            ]
+            second = _Call(f, tuple(own), kwargs, tracked, "checkpoint")
+            y = second.only_output()
+            if not np.array_equal(plain(out), y._data, equal_nan=True):
+                raise GraphError(
+                    f"checkpoint: {_name(f)} gave another result when called again; it must be "
+                    "deterministic (pass random numbers in as arguments)"
+                )
+            onward = isinstance(g, Tensor)
+            xs = [*second.inner, *outside]
+            found = _pull({y: g}, xs, onward, onward)
+            shares = (found[x] if x in found else Tensor(np.zeros_like(x._data)) for x in xs)
+            return {i: x if onward else plain(x) for i, x in zip(wanted, shares, strict=True)}
+
+        wanted = (*tracked, *range(len(args), len(args) + len(outside)))
+        data = y._data
+        op = Op(
+            name=f"checkpoint({_name(f)})",
+            function=evaluated,
+            forward=lambda *values: data,
+            arguments=("*inputs",),
+            rules=(wrt("*inputs", rule),),
+            vjps=(rule,),
+            variadic=True,
+        )
+        return record(op, (*args, *outside))
+
+    return evaluated
+
+
+class _Call:
+    """`f` called with fresh tracked copies of the arguments that it is differentiated by."""
+
+    def __init__(
+        self, f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: Argnums, by: str
+    ) -> None:
+        self.f, self.args, self.by = f, args, by
+        self.single = isinstance(argnums, int)
+        self.positions = _positions(argnums, len(args), by)
+        outer_recording = MODE.get().recording
+        with enable_grad():
+            self.inner = [self._tracked(i, outer_recording) for i in self.positions]
+            given = list(args)
+            for i, x in zip(self.positions, self.inner, strict=True):
+                given[i] = x
+            result = f(*given, **kwargs)
+        self.many = isinstance(result, (tuple, list))
+        self.outputs = [self._output(y) for y in (result if self.many else [result])]
+        self.open = outer_recording and bool(self.foreign())
+
+    def _tracked(self, position: int, outer_recording: bool) -> Tensor:
+        x = self.args[position]
+        if isinstance(x, Tensor) and x.requires_grad and outer_recording:
+            return +x  # a node of its own: its gradient is not mixed with other uses of x
+        data = x._data if isinstance(x, Tensor) else x
+        tensor = Tensor(data)
+        if tensor.dtype.kind != "f":
+            raise DtypeError(
+                f"{self.by}: argument {position} of {_name(self.f)} must be float to be "
+                f"differentiated by, got dtype {tensor.dtype}; write 3.0 instead of 3, or pass "
+                "np.asarray(x, float)"
+            )
+        tensor.requires_grad = True
+        tensor.name = x.name if isinstance(x, Tensor) else None
+        return tensor
+
+    def _output(self, y: Any) -> Tensor:
+        if isinstance(y, Tensor):
+            return y
+        if y is None or not isinstance(y, (int, float, np.ndarray, np.generic)):
+            raise DtypeError(
+                f"{self.by}: {_name(self.f)} must return a number or an array, got "
+                f"{type(y).__name__}"
+            )
+        return Tensor(np.asarray(y, float))  # does not depend on the arguments: zero gradient
+
+    def only_output(self) -> Tensor:
+        if self.many:
+            raise DtypeError(
+                f"{self.by}: {_name(self.f)} must return one array, got a {len(self.outputs)}-tuple"
+            )
+        return self.outputs[0]
+
+    def foreign(self) -> list[Tensor]:
+        """Tracked tensors outside `f` that the outputs depend on too."""
+        inner = set(self.inner)
+        order = topological_order(y for y in self.outputs if y.requires_grad)
+        return [x for x in order if isinstance(x, Tensor) and x.is_leaf and x not in inner]
+
+    def pull(self, gs: list[Any], retain: bool) -> dict[Tensor, Any]:
+        """Gradients of the inner arguments from cotangents of the outputs (0 for none)."""
+        onward = self.open or any(isinstance(g, Tensor) and g.requires_grad for g in gs)
+        seeds: dict[Tensor, Any] = {}
+        for y, g in zip(self.outputs, gs, strict=True):
+            if isinstance(g, int):
+                continue
+            cotangent = _seed(y, g, onward)
+            if y.requires_grad:
+                seeds[y] = seeds[y] + cotangent if y in seeds else cotangent
+        return _pull(seeds, self.inner, onward, retain or onward)
+
+    def by_argument(self, found: dict[Tensor, Any], onward: bool | None = None) -> Any:
+        """Gradients as the caller expects them: zeros where missing, plain for plain arguments."""
+        results = tuple(
+            self.outward(
+                found[x] if x in found else Tensor(np.zeros_like(x._data)), onward, self.args[i]
+            )
+            for i, x in zip(self.positions, self.inner, strict=True)
+        )
+        return results[0] if self.single else results
+
+    def value(self) -> Any:
+        shown = tuple(self.outward(y) for y in self.outputs)
+        return shown if self.many else shown[0]
+
+    def outward(self, result: Tensor, onward: bool | None = None, argument: Any = None) -> Any:
+        """A result for the caller: with its graph, detached, or a plain array."""
+        if self.open if onward is None else onward:
+            return result
+        like = argument if argument is not None else [self.args[i] for i in self.positions]
+        if any(isinstance(x, Tensor) for x in (like if isinstance(like, list) else [like])):
+            return result.detach()
+        data = result._data
+        scalar = not (hasattr(argument, "shape") and isinstance(data, np.ndarray))
+        return data[()] if scalar and isinstance(data, np.ndarray) else data
+
+
+def _pull(
+    seeds: dict[Tensor, Any], xs: Sequence[Tensor], create_graph: bool, retain: bool
+) -> dict[Tensor, Any]:
+    """`backpropagate` with Tensors as results."""
+    with enable_grad():
+        found = backpropagate(seeds, xs, create_graph=create_graph, retain_graph=retain)
+    return {
+        x: found[x] if isinstance(found[x], Tensor) else Tensor(found[x]) for x in xs if x in found
+    }
+
+
+def _used_from_outside(made: Sequence[Node], inner: Sequence[Tensor]) -> tuple[Any, ...]:
+    """Tracked tensors that some nodes use but that are neither among them nor `inner`."""
+    own = {*made, *inner}
+    used = (x for node in made for x in node._inputs or () if isinstance(x, Node))
+    return tuple(dict.fromkeys(x for x in used if x._tracked and x not in own))
+
+
+def _seed(y: Tensor, g: Any, create_graph: bool) -> Any:
+    if create_graph and isinstance(g, Tensor) and g.requires_grad:
+        seed(y, g, "gradients")
+        return g
+    cotangent = seed(y, g, "gradients")
+    return Tensor(cotangent) if create_graph else cotangent
+
+
+def _stacked(rows: list[dict[Tensor, Any]], x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    if not rows:
+        return Tensor(np.zeros(shape + x.shape, x.dtype))
+    zeros = Tensor(np.zeros_like(x._data))
+    stacked: Any = np.stack([row.get(x, zeros) for row in rows])
+    return stacked.reshape(shape + x.shape)
+
+
+def _positions(argnums: Argnums, count: int, by: str) -> tuple[int, ...]:
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    for number in numbers:
+        if not isinstance(number, int) or not -count <= number < count:
+            raise InputError(f"{by}: argnums {argnums} do not fit a call with {count} arguments")
+    return tuple(number % count for number in numbers)
+
+
+def _name(f: Function) -> str:
+    return getattr(f, "__name__", type(f).__name__)
