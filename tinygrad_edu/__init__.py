@@ -60,7 +60,7 @@ from tinygrad_edu.ops.losses import (
     nll_loss,
 )
 from tinygrad_edu.ops.reduce import logsumexp
-from tinygrad_edu.ops.shape import astype
+from tinygrad_edu.ops.shape import astype, unstack
 from tinygrad_edu.tensor import Tensor
 from tinygrad_edu.trace import Program, trace
 from tinygrad_edu.transforms import (
@@ -143,6 +143,7 @@ __all__ = [
     "softplus",
     "trace",
     "unregister",
+    "unstack",
     "value_and_grad",
     "vjp",
     "wrt",

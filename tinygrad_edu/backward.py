@@ -122,7 +122,7 @@ def sum_to_shape(g: Array, shape: tuple[int, ...]) -> Array:
     if any(mine not in (1, theirs) for mine, theirs in zip(shape, kept, strict=True)):
         return None
     stretched = tuple(
-        extra + i for i, (mine, theirs) in enumerate(zip(shape, kept, strict=True)) if mine < theirs
+        extra + i for i, (mine, theirs) in enumerate(zip(shape, kept, strict=True)) if mine != theirs
     )
     if extra == 0:
         return g.sum(axis=stretched, keepdims=True)

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 import numpy as np
@@ -262,42 +263,45 @@ def _binder(
     name: str, function: Callable[..., Any], arguments: tuple[str, ...], options: dict[str, Any]
 ) -> Callable[..., Bound]:
     """Read calls of `function` with its own parameter names and defaults, where it tells them."""
-    own = (*arguments, *options)
-    try:
-        parameters = dict(inspect.signature(function).parameters)
-    except (ValueError, TypeError):  # ufuncs and, before NumPy 2.4, some C functions tell nothing
-        parameters = {}
-    names = tuple(parameters) if len(parameters) >= len(arguments) else own
-    if isinstance(function, np.ufunc):
-        names = own
     count = len(arguments)
-    positions = {key: i for i, key in enumerate(names[:count])}
-    positions |= {key: i for i, key in enumerate(arguments)}
     required = {key for key, default in options.items() if default is inspect.Parameter.empty}
 
+    @cache  # not before the first call: asking 200 functions would double the import time
+    def signature() -> tuple[tuple[str, ...], dict[str, inspect.Parameter], dict[str, int]]:
+        parameters: dict[str, inspect.Parameter] = {}
+        # Ufuncs and, before NumPy 2.4, some C functions tell nothing useful.
+        if not isinstance(function, np.ufunc):
+            with suppress(ValueError, TypeError):
+                parameters = dict(inspect.signature(function).parameters)
+        names = tuple(parameters) if len(parameters) >= count else (*arguments, *options)
+        positions = {key: i for keys in (names[:count], arguments) for i, key in enumerate(keys)}
+        return names, parameters, positions
+
     def bind(*args: Any, **kwargs: Any) -> Bound:
+        names, parameters, positions = signature()
+        if len(args) > len(names):
+            raise UnsupportedError(f"{name}: takes {', '.join(names)}; got {len(args)} arguments")
         inputs = dict(enumerate(args[:count]))
-        extra = dict(zip(names[count:], args[count:], strict=False))
         chosen = {}
+        extra = dict(zip(names[count:], args[count:], strict=False))
         for key, value in (extra | kwargs).items():
             if key in positions:
                 inputs[positions[key]] = value
             elif key in options:
                 chosen[key] = value
-            elif value is not None and not _is_default(parameters.get(key), value):
+            elif not _is_default(parameters.get(key), value):
                 supported = ", ".join(options) or "none"
                 raise UnsupportedError(
                     f"{name}: option {key!r} has no gradient rule; supported options: {supported}"
                 )
-        for position in range(count):  # optional inputs: numpy.clip(x, None, 1)
+        for position in range(count):  # an input may be optional: tg.linear(x, W)
             if position not in inputs:
-                default = getattr(parameters.get(names[position]), "default", None)
-                if default is inspect.Parameter.empty or not parameters:
+                parameter = parameters.get(names[position])
+                if parameter is None or parameter.default is inspect.Parameter.empty:
                     raise UnsupportedError(f"{name}: argument {arguments[position]!r} is missing")
-                inputs[position] = default
-        missing = required - set(chosen)
-        if missing:
-            raise UnsupportedError(f"{name}: option {sorted(missing)[0]!r} is missing")
+                inputs[position] = parameter.default
+        if missing := sorted(required - set(chosen)):
+            raise UnsupportedError(f"{name}: option {missing[0]!r} is missing")
         return tuple(inputs[i] for i in range(count)), chosen
 
     return bind
@@ -305,6 +309,10 @@ def _binder(
 
 def _is_default(parameter: inspect.Parameter | None, value: Any) -> bool:
     """Whether a call spells out what NumPy would have taken anyway (`out=None`, `order='C'`)."""
-    return value is np._NoValue or (
-        parameter is not None and isinstance(value, (str, bool, int)) and value == parameter.default
+    if parameter is None:  # a ufunc's options: all mean nothing when None
+        return value is None
+    return (
+        value is np._NoValue
+        or value is parameter.default
+        or (isinstance(value, (str, bool, int)) and value == parameter.default)
     )

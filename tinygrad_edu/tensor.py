@@ -29,7 +29,7 @@ from tinygrad_edu.graph import Node, Record
 from tinygrad_edu.mode import MODE, Mode
 from tinygrad_edu.op import REGISTRY, Array, Op, op, wrt
 from tinygrad_edu.ops.index import getitem
-from tinygrad_edu.ops.shape import astype
+from tinygrad_edu.ops.shape import astype, unstack
 
 NO_OPTIONS: dict[str, Any] = {}  # shared and never written into; a read-only proxy costs 0.3 µs
 _IMMUTABLE = frozenset(
@@ -267,7 +267,7 @@ class Tensor(Node):
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
-        return (self[i] for i in range(len(self)))
+        return iter(unstack(self) if len(self) else ())
 
     def __contains__(self, value: Any) -> bool:
         return bool(np.any(plain(self == value)))
@@ -577,6 +577,8 @@ def record(op: Op, inputs: tuple[Any, ...], options: Mapping[str, Any] = NO_OPTI
         else:  # an array (or list) that its owner may change later
             foreign = True
             values.append(_frozen(x, op, len(values)))
+    if tracked and op.partial:
+        _check_rules(op, inputs)
     try:
         data = op.forward(*values, **options)
     except AutogradError:
@@ -588,8 +590,6 @@ def record(op: Op, inputs: tuple[Any, ...], options: Mapping[str, Any] = NO_OPTI
         _check_finite(op, values, data)
     if not (tracked and mode.recording and op.rules):
         return _constant(data)
-    if op.partial:
-        _check_rules(op, inputs)
     if foreign:
         inputs = tuple(
             x if isinstance(x, Tensor) else value for x, value in zip(inputs, values, strict=True)
@@ -598,7 +598,7 @@ def record(op: Op, inputs: tuple[Any, ...], options: Mapping[str, Any] = NO_OPTI
     node._data = data
     node._op = op
     node._inputs = inputs
-    node._values = values
+    node._values = tuple(values)  # of arrays alone: the garbage collector soon lets go of it
     node._options = options
     node._tracked = True
     node._held = False
@@ -749,7 +749,7 @@ def _frozen(value: Any, op: Op | None = None, argument: int | str = "index") -> 
         if array_expected:
             return _frozen(np.array(value), op, argument)
         if isinstance(value, list) and isinstance(argument, int):  # an index: t[[0, 2]]
-            return np.array(value)
+            return np.array(value) if value else np.array([], int)
         return type(value)(_frozen(part, op, argument) for part in value)
     if array_expected and not hasattr(type(value), "__array_function__"):
         array = np.array(value)

@@ -7,6 +7,7 @@ ask of it becomes the lines of a NumPy program: forward and backward, exactly as
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -189,9 +190,7 @@ class Program:
                     "trace again for other shapes"
                 )
         if self._function is None:
-            import tinygrad_edu as tg  # the program's own import: it calls public names only
-
-            scope = {"np": np, "tg": tg, **self.constants}
+            scope = {"np": np, "tg": sys.modules[__package__], **self.constants}
             exec(compile(self.source, f"<traced {self._name}>", "exec"), scope)
             self._function = scope[self._name]
         return self._function(*inputs)

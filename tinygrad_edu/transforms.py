@@ -8,7 +8,7 @@ differentiate the result: then it is a Tensor whose graph goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -103,7 +103,7 @@ def value_and_grad(f: Function, argnums: Argnums = 0) -> Function:
                 f"grad: {_name(f)} must return one element, got shape {y.shape}; use "
                 "tg.jacobian, tg.elementwise_grad or tg.vjp"
             )
-        return call.outward(y), call.by_argument(call.pull([None], retain=call.open))
+        return call.outward(y), call.by_argument(call.pull([(y, None)]))
 
     return evaluated
 
@@ -129,8 +129,8 @@ def elementwise_grad(f: Function, argnums: Argnums = 0) -> Function:
     @wraps(f)
     def derivative(*args: Any, **kwargs: Any) -> Any:
         call = _Call(f, args, kwargs, argnums, "elementwise_grad")
-        ones = np.ones_like(call.only_output()._data)
-        return call.by_argument(call.pull([ones], retain=call.open))
+        y = call.only_output()
+        return call.by_argument(call.pull([(y, np.ones_like(y._data))]))
 
     return derivative
 
@@ -152,7 +152,7 @@ def vjp(f: Function, *xs: Any) -> tuple[Any, Function]:
         gs = list(g) if call.many else [g]
         if len(gs) != len(call.outputs):
             raise InputError(f"vjp: expected {len(call.outputs)} cotangents, got {len(gs)}")
-        found = call.pull(gs, retain=True)
+        found = call.pull(zip(call.outputs, gs, strict=True), retain=True)
         return call.by_argument(found) if len(xs) > 1 else call.by_argument(found)[0]
 
     return call.value(), pull
@@ -187,8 +187,8 @@ def jvp(f: Function, xs: Any, vs: Any) -> tuple[Any, Any]:
     }
     found = _pull(seeds, list(live.values()), onward, onward) if seeds else {}
     dys = [found.get(u, Tensor(np.zeros_like(u._data))) for u in dummies]
-    shown = [call.outward(dy, onward) for dy in dys]
-    return call.value(), tuple(shown) if call.many else shown[0]
+    shown = tuple(call.outward(dy, onward=onward) for dy in dys)
+    return call.value(), shown if call.many else shown[0]
 
 
 def hvp(f: Function, x: Any, v: Any) -> Any:
@@ -224,16 +224,10 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
     def evaluated(*args: Any, **kwargs: Any) -> Any:
         call = _Call(f, args, kwargs, argnums, "jacobian")
         blocks = []
-        for position, y in enumerate(call.outputs):
-            rows: list[dict[Tensor, Any]] = []
-            for i in range(y.size):
-                basis = np.zeros(y.size, y.dtype)
-                basis[i] = 1
-                gs: list[Any] = [0] * len(call.outputs)
-                gs[position] = basis.reshape(y.shape)
-                rows.append(call.pull(gs, retain=True))
-            stacked = {x: _stacked(rows, x, y.shape) for x in call.inner}
-            blocks.append(call.by_argument(stacked))
+        for y in call.outputs:
+            basis = np.eye(y.size, dtype=y.dtype).reshape((y.size, *y.shape))
+            rows = [call.pull([(y, g)], retain=True) for g in basis]
+            blocks.append(call.by_argument({x: _stacked(rows, x, y.shape) for x in call.inner}))
         return tuple(blocks) if call.many else blocks[0]
 
     return evaluated
@@ -303,7 +297,7 @@ def checkpoint(f: Function) -> Function:
         data = y._data
         op = Op(
             name=f"checkpoint({_name(f)})",
-            function=evaluated,
+            function=f,  # not `evaluated`: a function that refers to itself is a cycle
             forward=lambda *values: data,
             arguments=("*inputs",),
             rules=(wrt("*inputs", rule),),
@@ -374,42 +368,40 @@ class _Call:
         order = topological_order(y for y in self.outputs if y.requires_grad)
         return [x for x in order if isinstance(x, Tensor) and x.is_leaf and x not in inner]
 
-    def pull(self, gs: list[Any], retain: bool) -> dict[Tensor, Any]:
-        """Gradients of the inner arguments from cotangents of the outputs (0 for none)."""
-        onward = self.open or any(isinstance(g, Tensor) and g.requires_grad for g in gs)
+    def pull(self, pairs: Iterable[tuple[Tensor, Any]], retain: bool = False) -> dict[Tensor, Any]:
+        """Gradients of the inner arguments, from pairs of an output and its cotangent."""
+        pairs = list(pairs)
+        onward = self.open or any(isinstance(g, Tensor) and g.requires_grad for _, g in pairs)
         seeds: dict[Tensor, Any] = {}
-        for y, g in zip(self.outputs, gs, strict=True):
-            if isinstance(g, int):
-                continue
+        for y, g in pairs:
             cotangent = _seed(y, g, onward)
             if y.requires_grad:
                 seeds[y] = seeds[y] + cotangent if y in seeds else cotangent
         return _pull(seeds, self.inner, onward, retain or onward)
 
     def by_argument(self, found: dict[Tensor, Any], onward: bool | None = None) -> Any:
-        """Gradients as the caller expects them: zeros where missing, plain for plain arguments."""
+        """Gradients in the order of argnums; zeros where the output does not depend on one."""
         results = tuple(
             self.outward(
-                found[x] if x in found else Tensor(np.zeros_like(x._data)), onward, self.args[i]
+                found[x] if x in found else Tensor(np.zeros_like(x._data)), self.args[i], onward
             )
             for i, x in zip(self.positions, self.inner, strict=True)
         )
         return results[0] if self.single else results
 
     def value(self) -> Any:
+        """What `f` returned, as the caller expects it."""
         shown = tuple(self.outward(y) for y in self.outputs)
         return shown if self.many else shown[0]
 
-    def outward(self, result: Tensor, onward: bool | None = None, argument: Any = None) -> Any:
-        """A result for the caller: with its graph, detached, or a plain array."""
+    def outward(self, result: Tensor, like: Any = None, onward: bool | None = None) -> Any:
+        """A result for the caller: with its graph, detached, or plain, as the arguments were."""
         if self.open if onward is None else onward:
             return result
-        like = argument if argument is not None else [self.args[i] for i in self.positions]
-        if any(isinstance(x, Tensor) for x in (like if isinstance(like, list) else [like])):
+        likes = [like] if like is not None else [self.args[i] for i in self.positions]
+        if any(isinstance(x, Tensor) for x in likes):
             return result.detach()
-        data = result._data
-        scalar = not (hasattr(argument, "shape") and isinstance(data, np.ndarray))
-        return data[()] if scalar and isinstance(data, np.ndarray) else data
+        return result._data if isinstance(like, np.ndarray) else result._data[()]
 
 
 def _pull(

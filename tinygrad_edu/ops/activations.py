@@ -1,0 +1,236 @@
+"""Activation functions that NumPy lacks (`np.tanh` is among the elementwise ops).
+
+All are accurate from -1e4 to 1e4 in float32 and float64: nothing overflows, and where the value
+becomes small it is small to full relative accuracy. Rules use the result where that saves work,
+and `+=` on what they made themselves: in place for arrays, a new name for everything else.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinygrad_edu.domain import NONZERO
+from tinygrad_edu.errors import InputError
+from tinygrad_edu.op import Array, op, wrt
+from tinygrad_edu.ops.elementwise import safe_multiply
+from tinygrad_edu.ops.reduce import Axis, shifted
+from tinygrad_edu.ops.reduce import softmax as softmax
+
+_silent_overflow = np.errstate(over="ignore")  # exp(-x) may be inf: then 1 / (1 + inf) is right
+
+
+@op(wrt("x", lambda g, out, x: safe_multiply(g, out > 0), NONZERO))
+def relu(x: Array) -> Array:
+    """`max(x, 0)`, elementwise; its sub-gradient at 0 is 0.
+
+    Args:
+        x: (...), float.
+
+    Returns:
+        Shape and dtype of `x`.
+    """
+    return np.maximum(x, 0.0)
+
+
+@op(wrt("x", lambda g, out, x: safe_multiply(g, out * (1 - out))))
+@_silent_overflow
+def sigmoid(x: Array) -> Array:
+    """`1 / (1 + exp(-x))`, elementwise.
+
+    Args:
+        x: (...), float.
+
+    Returns:
+        Shape and dtype of `x`, between 0 and 1.
+    """
+    exp = np.exp(-x)
+    exp += 1.0
+    return np.reciprocal(exp)
+
+
+@op(wrt("x", lambda g, out, x: safe_multiply(g, sigmoid(x))))
+def softplus(x: Array) -> Array:
+    """`log(1 + exp(x))`, elementwise: a smooth relu.
+
+    Args:
+        x: (...), float.
+
+    Returns:
+        Shape and dtype of `x`.
+    """
+    rest = np.log1p(np.exp(-abs(x)))
+    rest += np.maximum(x, 0.0)
+    return rest
+
+
+@op(wrt("x", lambda g, out, x: safe_multiply(g, sigmoid(-x))))
+def log_sigmoid(x: Array) -> Array:
+    """`log(sigmoid(x))`, elementwise.
+
+    Args:
+        x: (...), float.
+
+    Returns:
+        Shape and dtype of `x`.
+    """
+    return np.minimum(x, 0.0) - np.log1p(np.exp(-abs(x)))
+
+
+def _silu(g: Array, out: Array, x: Array) -> Array:
+    weight = sigmoid(x)
+    slope = 1 - weight
+    slope *= out
+    slope += weight
+    return safe_multiply(g, slope)
+
+
+@op(wrt("x", _silu))
+@_silent_overflow
+def silu(x: Array) -> Array:
+    """`x · sigmoid(x)`, elementwise; also called swish.
+
+    Args:
+        x: (...), float.
+
+    Returns:
+        Shape and dtype of `x`.
+    """
+    exp = np.exp(-x)
+    exp += 1.0
+    return x / exp
+
+
+def _leaky_relu(g: Array, out: Array, x: Array, negative_slope: float = 0.01) -> Array:
+    return negative_slope * g + (1 - negative_slope) * safe_multiply(g, x > 0)
+
+
+@op(wrt("x", _leaky_relu, NONZERO))
+def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
+    """`x` where it is positive, elsewhere `negative_slope · x`; at 0 the slope is that of the left.
+
+    Args:
+        x: (...), float.
+        negative_slope: a number.
+
+    Returns:
+        Shape and dtype of `x`.
+    """
+    if 0 <= negative_slope <= 1:  # several times as fast
+        return np.maximum(x, negative_slope * x)
+    return np.where(x > 0, x, negative_slope * x)
+
+
+def _elu(g: Array, out: Array, x: Array, alpha: float = 1.0) -> Array:
+    return np.where(x > 0, g, safe_multiply(g, alpha * np.exp(np.minimum(x, 0.0))))
+
+
+@op(wrt("x", _elu, NONZERO))
+def elu(x: Array, alpha: float = 1.0) -> Array:
+    """`x` where it is positive, elsewhere `alpha · (exp(x) - 1)`; at 0 the slope is `alpha`.
+
+    Args:
+        x: (...), float.
+        alpha: a number.
+
+    Returns:
+        Shape and dtype of `x`.
+    """
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0.0)))
+
+
+def _log_softmax(g: Array, out: Array, x: Array, axis: Axis = -1) -> Array:
+    share = safe_multiply(-g.sum(axis=axis, keepdims=True), np.exp(out))
+    share += g
+    return share
+
+
+@op(wrt("x", _log_softmax))
+def log_softmax(x: Array, axis: Axis = -1) -> Array:
+    """`log(softmax(x))`, without overflow and without rounding small probabilities to 0.
+
+    Args:
+        x: (...), float.
+        axis: along which the probabilities sum to 1.
+
+    Returns:
+        Shape and dtype of `x`.
+    """
+    below = shifted(x, x.max(axis=axis, keepdims=True))
+    return below - np.log(np.exp(below).sum(axis=axis, keepdims=True))
+
+
+# --- with the error function --------------------------------------------------------------------
+
+
+def _special(name: str) -> Any:
+    """SciPy's special functions, or how to get them."""
+    try:
+        from scipy import special  # an extra: the rest of the package does without SciPy
+    except ImportError as error:
+        raise ImportError(
+            f"{name} needs SciPy: pip install tinygrad_edu[special]"
+            + ("; gelu(x, approximate='tanh') does without" if name == "gelu" else "")
+        ) from error
+    return special
+
+
+@op(wrt("x", lambda g, out, x: safe_multiply(g, 2 / math.sqrt(math.pi) * np.exp(-x * x))))
+def erf(x: Array) -> Array:
+    """The error function, elementwise.
+
+    Args:
+        x: (...), float.
+
+    Returns:
+        Shape and dtype of `x`.
+
+    Raises:
+        ImportError: without SciPy, `pip install tinygrad_edu[special]`.
+    """
+    return _special("erf").erf(x)
+
+
+_SLOPE, _CUBIC = math.sqrt(2 / math.pi), 0.044715
+
+
+def _gelu(g: Array, out: Array, x: Array, approximate: str = "none") -> Array:
+    if approximate == "tanh":
+        square = x * x
+        tanh = np.tanh(_SLOPE * x * (1 + _CUBIC * square))
+        slope = (1 + 3 * _CUBIC * square) * _SLOPE
+        slope *= 1 - tanh * tanh
+        slope *= x
+        slope += tanh
+        slope += 1
+        return safe_multiply(0.5 * g, slope)
+    probability = 0.5 * (1 + erf(x * math.sqrt(0.5)))
+    density = np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
+    return safe_multiply(g, probability + x * density)
+
+
+@op(wrt("x", _gelu))
+def gelu(x: Array, approximate: str = "none") -> Array:
+    """`x · P(Z ≤ x)` for a standard normal Z, elementwise.
+
+    Args:
+        x: (...), float.
+        approximate: "none" (needs SciPy), or "tanh" for the usual approximation.
+
+    Returns:
+        Shape and dtype of `x`.
+
+    Raises:
+        ImportError: for "none" without SciPy, `pip install tinygrad_edu[special]`.
+        InputError: if `approximate` is neither.
+
+    Source: D. Hendrycks, K. Gimpel, "Gaussian Error Linear Units (GELUs)" (2016), section 2.
+    """
+    if approximate == "tanh":
+        tanh = np.tanh(_SLOPE * x * (1 + _CUBIC * (x * x)))
+        return 0.5 * x * (1 + tanh)
+    if approximate != "none":
+        raise InputError(f"gelu: expected approximate 'none' or 'tanh', got {approximate!r}")
+    return x * _special("gelu").ndtr(x)

@@ -1,0 +1,452 @@
+"""Elementwise ops: arithmetic, exponentials, trigonometry, selection.
+
+A rule here is upstream gradient times local gradient, and nothing else. The product goes through
+`safe_multiply`, in which zero times anything is zero: what a `where` did not select has an
+upstream gradient of zero, and must not come back as NaN because its local gradient is infinite.
+
+Where a function has no derivative, its sub-gradient is chosen here, once: 0 at a corner (`abs`,
+`hypot`) or a jump, half each at a tie (`maximum`), all to `x` at the bounds of `clip`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinygrad_edu.domain import DISTINCT, NONZERO, POSITIVE, REAL, Domain
+from tinygrad_edu.errors import UnsupportedError
+from tinygrad_edu.op import Array, Bound, register, wrt
+
+# A local gradient may be singular where the function itself is not (sqrt at 0), or in a branch
+# that was not selected. Where it counts, the value of the gradient shows it: no warning then.
+quiet = np.errstate(all="ignore")
+
+_NUMBERS = frozenset({float, int, bool})  # written in the program: np.float64 is data
+_SCALARS = _NUMBERS | {np.float64, np.float32}
+_ndarray, _vdot, _isfinite = np.ndarray, np.vdot, math.isfinite  # looked up once: this is hot
+
+
+def safe_multiply(g: Array, factor: Array) -> Array:
+    """`g * factor`, in which zero times anything is zero: 0 · inf = 0 and 0 · nan = 0.
+
+    The product for rules: linear in `g`, and so are its own rules. Looking for `g == 0` in a rule
+    instead would break forward mode, which differentiates a rule at `g = 0`.
+
+    Args:
+        g: an array of any shape, usually the cotangent.
+        factor: an array whose shape broadcasts with that of `g`, usually a local gradient.
+
+    Returns:
+        An array of the broadcast shape, with the dtype of `g * factor`.
+    """
+    if type(g) is _ndarray and type(factor) is _ndarray:
+        # The shortest way to see that nothing is special: no sum is finite if a term is not.
+        if g.dtype is factor.dtype and g.size == factor.size:
+            usual = _isfinite(_vdot(g, factor))
+        else:
+            usual = _isfinite(_vdot(g, g)) and (
+                factor.dtype.kind == "b" or _isfinite(_vdot(factor, factor))
+            )
+        return g * factor if usual else _repaired_product(g, factor)
+    for number in (factor, g):  # times a number that is neither 0 nor infinite
+        if type(number) in _SCALARS and number and _isfinite(number):
+            return g * factor
+    for arg in (g, factor):
+        dispatch = getattr(type(arg), "__op__", None)
+        if dispatch is not None:
+            return dispatch(safe_multiply, (g, factor), {})
+    return _repaired_product(g, factor)
+
+
+def _repaired_product(g: Array, factor: Array) -> Array:
+    if type(g) in _NUMBERS:  # which would become float64 in `where`
+        g, factor = factor, g
+    dead = (g == 0) | (factor == 0)
+    return np.where(dead, 0, np.where(dead, 1, g) * factor)
+
+
+register(
+    safe_multiply,
+    wrt("x", lambda g, out, x, y: safe_multiply(g, y)),
+    wrt("y", lambda g, out, x, y: safe_multiply(g, x)),
+    broadcasts=True,
+)
+
+
+# --- arithmetic -------------------------------------------------------------------------------
+
+register(
+    np.add,
+    wrt("x", lambda g, out, x, y: g),
+    wrt("y", lambda g, out, x, y: g),
+)
+register(
+    np.subtract,
+    wrt("x", lambda g, out, x, y: g),
+    wrt("y", lambda g, out, x, y: -g),
+)
+register(
+    np.multiply,
+    wrt("x", lambda g, out, x, y: safe_multiply(g, y)),
+    wrt("y", lambda g, out, x, y: safe_multiply(g, x)),
+)
+register(
+    np.divide,
+    wrt("x", quiet(lambda g, out, x, y: _over(g, y))),
+    wrt("y", quiet(lambda g, out, x, y: safe_multiply(g, -out / y)), NONZERO),
+)
+register(np.negative, wrt("x", lambda g, out, x: -g))
+register(np.positive, wrt("x", lambda g, out, x: g))
+register(np.absolute, wrt("x", lambda g, out, x: safe_multiply(g, np.sign(x)), NONZERO))
+register(np.fabs, wrt("x", lambda g, out, x: safe_multiply(g, np.sign(x)), NONZERO))
+register(
+    np.reciprocal,
+    wrt("x", quiet(lambda g, out, x: safe_multiply(g, -out * out)), NONZERO),
+)
+register(np.square, wrt("x", lambda g, out, x: safe_multiply(g, 2 * x)))
+register(np.sqrt, wrt("x", quiet(lambda g, out, x: safe_multiply(g, 0.5 / out)), POSITIVE))
+register(
+    np.cbrt,
+    wrt("x", quiet(lambda g, out, x: safe_multiply(g, 1 / (3 * out * out))), NONZERO),
+)
+
+
+def _over(g: Array, y: Array) -> Array:
+    """`g / y`, safe; a plain number is no array that could hide a zero."""
+    return g / y if type(y) in _NUMBERS else safe_multiply(g, 1 / y)
+
+
+def _raise(x: Array, y: Array) -> Array:
+    """`np.power`, by way of the operator, which squares where the ufunc calls `pow`."""
+    return x**y if hasattr(x, "dtype") else np.power(x, y)
+
+
+def _power_x(g: Array, out: Array, x: Array, y: Array) -> Array:
+    """`y · x^(y-1)`, and 0 for y = 0, at x = 0 too."""
+    if type(y) in _NUMBERS:  # an exponent written in the program
+        if y == 2:
+            return safe_multiply(g, 2 * x)
+        return safe_multiply(g, y * x ** (y - 1)) if y else np.zeros_like(g)
+    return safe_multiply(g, safe_multiply(y, x ** (y - 1)))
+
+
+def _power_y(g: Array, out: Array, x: Array, y: Array) -> Array:
+    """`x^y · log x`, and 0 for x = 0, as PyTorch and JAX have it."""
+    if type(x) in _NUMBERS:
+        log = math.log(x) if x > 0 else 0.0 if x == 0 else math.nan
+        return safe_multiply(g, safe_multiply(out, log))
+    return safe_multiply(g, safe_multiply(out, np.log(np.where(x == 0, 1, x))))
+
+
+for power in (np.power, np.float_power):
+    register(
+        power,
+        wrt("x", quiet(_power_x), POSITIVE),
+        wrt("y", quiet(_power_y)),
+        forward=_raise if power is np.power else None,
+    )
+
+# x - floor(x / y) · y, or trunc for fmod. The domains keep the quotient away from its jumps.
+register(
+    np.remainder,
+    wrt("x", lambda g, out, x, y: g, Domain(-2.0, 2.0, kinks=(0.0,))),
+    wrt(
+        "y",
+        quiet(lambda g, out, x, y: safe_multiply(g, -np.floor_divide(x, y))),
+        Domain(low=2.0),
+    ),
+)
+register(
+    np.fmod,
+    wrt("x", lambda g, out, x, y: g, Domain(-2.0, 2.0, kinks=(0.0,))),
+    wrt("y", quiet(lambda g, out, x, y: safe_multiply(g, -np.rint((x - out) / y))), Domain(low=2)),
+)
+register(
+    np.copysign,
+    wrt(
+        "x",
+        lambda g, out, x, y: safe_multiply(g, np.copysign(1.0, x) * np.copysign(1.0, y)),
+        NONZERO,
+    ),
+    wrt("y", lambda g, out, x, y: np.zeros_like(g), NONZERO),
+)
+
+
+# --- exponentials and logarithms --------------------------------------------------------------
+
+register(np.exp, wrt("x", lambda g, out, x: safe_multiply(g, out)))
+register(np.exp2, wrt("x", lambda g, out, x: safe_multiply(g, math.log(2) * out)))
+# not out + 1, which would round the left tail to 0
+register(np.expm1, wrt("x", quiet(lambda g, out, x: safe_multiply(g, np.exp(x)))))
+register(np.log, wrt("x", quiet(lambda g, out, x: safe_multiply(g, 1 / x)), POSITIVE))
+register(
+    np.log2, wrt("x", quiet(lambda g, out, x: safe_multiply(g, 1 / (math.log(2) * x))), POSITIVE)
+)
+register(
+    np.log10, wrt("x", quiet(lambda g, out, x: safe_multiply(g, 1 / (math.log(10) * x))), POSITIVE)
+)
+register(
+    np.log1p, wrt("x", quiet(lambda g, out, x: safe_multiply(g, 1 / (1 + x))), Domain(low=-1.0))
+)
+
+
+def _weight(x: Array, y: Array, exp: Any) -> Array:
+    """The share of `x` in log(exp(x) + exp(y)); one half each for two equal infinities."""
+    same = (x == y) & np.isinf(x)
+    return 1 / (1 + exp(np.where(same, 0, y - x)))
+
+
+register(
+    np.logaddexp,
+    wrt("x", quiet(lambda g, out, x, y: safe_multiply(g, _weight(x, y, np.exp)))),
+    wrt("y", quiet(lambda g, out, x, y: safe_multiply(g, _weight(y, x, np.exp)))),
+)
+register(
+    np.logaddexp2,
+    wrt("x", quiet(lambda g, out, x, y: safe_multiply(g, _weight(x, y, np.exp2)))),
+    wrt("y", quiet(lambda g, out, x, y: safe_multiply(g, _weight(y, x, np.exp2)))),
+)
+
+
+# --- trigonometric and hyperbolic functions ---------------------------------------------------
+
+register(np.sin, wrt("x", quiet(lambda g, out, x: safe_multiply(g, np.cos(x)))))
+register(np.cos, wrt("x", quiet(lambda g, out, x: safe_multiply(g, -np.sin(x)))))
+register(
+    np.tan,
+    wrt("x", lambda g, out, x: safe_multiply(g, 1 + out * out), Domain(-math.pi / 2, math.pi / 2)),
+)
+register(
+    np.arcsin,
+    wrt(
+        "x",
+        quiet(lambda g, out, x: safe_multiply(g, 1 / np.sqrt((1 - x) * (1 + x)))),
+        Domain(-1.0, 1.0),
+    ),
+)
+register(
+    np.arccos,
+    wrt(
+        "x",
+        quiet(lambda g, out, x: safe_multiply(g, -1 / np.sqrt((1 - x) * (1 + x)))),
+        Domain(-1.0, 1.0),
+    ),
+)
+register(np.arctan, wrt("x", quiet(lambda g, out, x: safe_multiply(g, 1 / (1 + x * x)))))
+register(
+    np.arctan2,  # of y and x, in this order; dividing by the radius twice cannot overflow
+    wrt("y", quiet(lambda g, out, y, x: safe_multiply(g, _per_radius(x, y))), NONZERO),
+    wrt("x", quiet(lambda g, out, y, x: safe_multiply(g, -_per_radius(y, x))), NONZERO),
+)
+register(
+    np.hypot,
+    wrt("x", quiet(lambda g, out, x, y: safe_multiply(g, safe_multiply(x, 1 / out))), NONZERO),
+    wrt("y", quiet(lambda g, out, x, y: safe_multiply(g, safe_multiply(y, 1 / out))), NONZERO),
+)
+register(np.sinh, wrt("x", quiet(lambda g, out, x: safe_multiply(g, np.cosh(x)))))
+register(np.cosh, wrt("x", quiet(lambda g, out, x: safe_multiply(g, np.sinh(x)))))
+register(np.tanh, wrt("x", lambda g, out, x: safe_multiply(g, 1 - out * out)))
+register(np.arcsinh, wrt("x", lambda g, out, x: safe_multiply(g, 1 / np.hypot(x, 1.0))))
+register(
+    np.arccosh,
+    wrt(
+        "x",
+        quiet(lambda g, out, x: safe_multiply(g, 1 / np.sqrt((x - 1) * (x + 1)))),
+        Domain(low=1.0),
+    ),
+)
+register(
+    np.arctanh,
+    wrt(
+        "x",
+        quiet(lambda g, out, x: safe_multiply(g, 1 / ((1 - x) * (1 + x)))),
+        Domain(-1.0, 1.0),
+    ),
+)
+
+
+def _per_radius(x: Array, y: Array) -> Array:
+    radius = np.hypot(x, y)
+    return x / radius / radius
+
+
+def _sinc_slope(x: Array) -> Array:
+    """The derivative of sin(πx) / (πx), smooth at 0 as the function itself is.
+
+    Near 0 the closed form is a small difference of large numbers, the worse the higher the
+    derivative, so it is replaced by its Taylor series: exact to rounding for |x| < 1/4.
+    """
+    near = abs(x) < 0.25
+    away = np.where(near, 1, x)
+    u = np.where(near, x, 0) * math.pi
+    u2 = u * u
+    series = 0.0
+    for k in range(9, 0, -1):  # Σ (-1)^k 2k u^(2k-1) / (2k+1)!
+        series = series * u2 + (-1) ** k * 2 * k / math.factorial(2 * k + 1)
+    closed = (np.cos(math.pi * away) - np.sin(math.pi * away) / (math.pi * away)) / away
+    return np.where(near, math.pi * u * series, closed)
+
+
+register(np.sinc, wrt("x", lambda g, out, x: safe_multiply(g, _sinc_slope(x))), broadcasts=True)
+
+for degrees in (np.rad2deg, np.degrees):
+    register(degrees, wrt("x", lambda g, out, x: g * (180 / math.pi)))
+for radians in (np.deg2rad, np.radians):
+    register(radians, wrt("x", lambda g, out, x: g * (math.pi / 180)))
+
+
+# --- selection --------------------------------------------------------------------------------
+
+
+def _share(g: Array, wins: Array, ties: Array) -> Array:
+    return safe_multiply(g, wins) + 0.5 * safe_multiply(g, ties)
+
+
+register(
+    np.maximum,
+    wrt("x", lambda g, out, x, y: _share(g, x > y, x == y), DISTINCT),
+    wrt("y", lambda g, out, x, y: _share(g, y > x, x == y), DISTINCT),
+)
+register(
+    np.minimum,
+    wrt("x", lambda g, out, x, y: _share(g, x < y, x == y), DISTINCT),
+    wrt("y", lambda g, out, x, y: _share(g, y < x, x == y), DISTINCT),
+)
+register(  # what is compared with NaN wins
+    np.fmax,
+    wrt("x", lambda g, out, x, y: _share(g, (x > y) | (y != y), x == y), DISTINCT),
+    wrt("y", lambda g, out, x, y: _share(g, (y > x) | (x != x), x == y), DISTINCT),
+)
+register(
+    np.fmin,
+    wrt("x", lambda g, out, x, y: _share(g, (x < y) | (y != y), x == y), DISTINCT),
+    wrt("y", lambda g, out, x, y: _share(g, (y < x) | (x != x), x == y), DISTINCT),
+)
+
+
+def _bind_where(condition: Array, *branches: Array) -> Bound:
+    if len(branches) != 2:
+        raise UnsupportedError(
+            f"where: expected where(condition, x, y), got {1 + len(branches)} argument"
+            f"{'s' if branches else ''}; for the indices of what is not zero use "
+            "np.nonzero(t.data)"
+        )
+    return (condition, *branches), {}
+
+
+register(
+    np.where,
+    wrt("x", lambda g, out, condition, x, y: np.where(condition, g, 0)),
+    wrt("y", lambda g, out, condition, x, y: np.where(condition, 0, g)),
+    bind=_bind_where,
+    broadcasts=True,
+)
+
+
+def _bind_clip(
+    a: Array,
+    a_min: Array = None,
+    a_max: Array = None,
+    out: Any = None,
+    *,
+    min: Array = None,
+    max: Array = None,
+    **options: Any,
+) -> Bound:
+    for name, value in ({"out": out} | options).items():
+        if value is not None:
+            raise UnsupportedError(f"clip: option {name!r} has no gradient rule")
+    low = _either("min", a_min, min)
+    high = _either("max", a_max, max)
+    return (a, low, high), {}
+
+
+def _either(name: str, first: Array, second: Array) -> Array:
+    """One bound, under its old name or its new one."""
+    first, second = (None if bound is np._NoValue else bound for bound in (first, second))
+    if first is not None and second is not None:
+        raise UnsupportedError(f"clip: expected one of 'a_{name}' and {name!r}, got both")
+    return second if first is None else first
+
+
+def _clip(x: Array, low: Array, high: Array) -> Array:
+    return +x if low is None and high is None else np.clip(x, low, high)
+
+
+def _clip_x(g: Array, out: Array, x: Array, low: Array, high: Array) -> Array:
+    """At a bound the gradient is that of `x`, as in PyTorch."""
+    if low is None and high is None:
+        return g
+    if low is None:
+        return safe_multiply(g, x <= high)
+    return safe_multiply(g, x >= low if high is None else (x >= low) & (x <= high))
+
+
+def _clip_low(g: Array, out: Array, x: Array, low: Array, high: Array) -> Array:
+    return safe_multiply(g, x < low if high is None else (x < low) & (low <= high))
+
+
+def _clip_high(g: Array, out: Array, x: Array, low: Array, high: Array) -> Array:
+    """Of two bounds in the wrong order NumPy takes the upper one."""
+    return safe_multiply(g, x > high if low is None else (x > high) | (low > high))
+
+
+register(
+    np.clip,
+    wrt("x", _clip_x, DISTINCT),
+    wrt("low", _clip_low, DISTINCT),
+    wrt("high", _clip_high, DISTINCT),
+    forward=_clip,
+    bind=_bind_clip,
+    broadcasts=True,
+)
+
+
+def _nan_to_num(
+    g: Array, out: Array, x: Array, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
+) -> Array:
+    return safe_multiply(g, np.isfinite(x))
+
+
+register(np.nan_to_num, wrt("x", _nan_to_num))
+
+
+# --- flat almost everywhere -------------------------------------------------------------------
+# A gradient of zero is a rule like any other, and is tested like any other.
+
+_STEPS = Domain(-3.0, 3.0, kinks=(-2.0, -1.0, 0.0, 1.0, 2.0))
+_HALF_STEPS = Domain(-3.0, 3.0, kinks=(-2.5, -1.5, -0.5, 0.5, 1.5, 2.5))
+
+for step, domain in {
+    np.floor: _STEPS,
+    np.ceil: _STEPS,
+    np.trunc: _STEPS,
+    np.rint: _HALF_STEPS,
+    np.sign: NONZERO,
+}.items():
+    register(step, wrt("x", lambda g, out, x: np.zeros_like(g), domain))
+register(
+    np.floor_divide,
+    wrt("x", lambda g, out, x, y: np.zeros_like(g), Domain(-2.0, 2.0, kinks=(0.0,))),
+    wrt("y", lambda g, out, x, y: np.zeros_like(g), Domain(low=2.0)),
+)
+register(
+    np.heaviside,
+    wrt("x", lambda g, out, x, y: np.zeros_like(g), NONZERO),
+    wrt("y", lambda g, out, x, y: safe_multiply(g, x == 0), REAL),
+)
+
+
+# --- true or false ----------------------------------------------------------------------------
+# No rules: the results have no gradient.
+
+for function in (
+    *(np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal),
+    *(np.logical_and, np.logical_or, np.logical_xor, np.logical_not),
+    *(np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert, np.left_shift, np.right_shift),
+    *(np.isnan, np.isinf, np.isfinite, np.signbit, np.isposinf, np.isneginf),
+    *(np.isclose, np.allclose, np.array_equal, np.array_equiv),
+):
+    register(function)
