@@ -324,7 +324,7 @@ def _draw(
     loss = tg.cross_entropy(logits, labels)
     loss.backward(retain_graph=True)  # or there would be no graph left to draw
     draw(loss, names={"logits": logits, "loss": loss}).save(out / "graph.svg")
-    screen.say(f"{out / 'graph.svg'}    the graph of the first step, with its gradients")
+    screen.say(f"{out / 'graph.svg'}    the graph of one step, with its gradients")
     try:
         from matplotlib.figure import Figure
     except ImportError:
