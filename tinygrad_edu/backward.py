@@ -41,7 +41,8 @@ def backpropagate(
     """
     order = topological_order(seeds)
     goals = None if wanted is None else set(wanted)
-    passed = None if goals is None else _on_the_way(order, goals)
+    passed = set() if goals is None else _on_the_way(order, goals)
+    useful = None if goals is None else goals | passed
     mode = MODE.get()
     watched = mode.anomaly or mode.observers
     # Keyed by the node: hashing is by identity, and the dictionary keeps its keys alive, so no
@@ -54,18 +55,18 @@ def backpropagate(
         if g is None:  # not on the way from a seed to anything that is wanted
             continue
         op, data = node._op, node._data
+        assert op is not None, "the order holds recorded nodes only"
         if type(data) is tuple:
             g = tuple(np.zeros_like(data[i]) if i not in g else g[i] for i in range(len(data)))
         if goals is not None:
-            asked = node in goals
-        else:
-            asked = op is None or (node._meta is not None and "retain" in node._meta)
-        if asked:
+            if node in goals:
+                found[node] = g
+            if node not in passed:
+                continue
+        elif node._meta is not None and "retain" in node._meta:
             found[node] = g
-        if op is None or (passed is not None and node not in passed):
-            continue
         inputs: Any = node._inputs
-        values, options, out = node._values, node._options, data
+        values, options, out, vjps = node._values, node._options, data, op.vjps
         if create_graph:
             values = tuple(
                 source if isinstance(source, Node) and source._tracked else value
@@ -79,15 +80,15 @@ def backpropagate(
             position += 1
             if not (isinstance(source, Node) and source._tracked):
                 continue
-            if passed is not None and not (source in passed or source in goals):
+            if useful is not None and source not in useful:
                 continue
             if op.variadic:
-                share = op.vjps[0](g, out, *values, position=position, **options)
+                share = vjps[0](g, out, *values, position=position, **options)
             else:
-                share = op.vjps[position](g, out, *values, **options)
+                share = vjps[position](g, out, *values, **options)
             target = source._data
             try:
-                fits = share.shape == target.shape and share.dtype == target.dtype
+                fits = share.shape == target.shape and share.dtype is target.dtype
             except AttributeError:
                 fits = False
             if not fits:
@@ -100,7 +101,8 @@ def backpropagate(
                 _watch(mode.observers, mode.anomaly, node, position, g, share, before, after)
         if not retain_graph:
             node._inputs = node._values = None
-    return found
+    # Every other cotangent has been passed on: those that are left belong to leaves.
+    return found | {x: g for x, g in cotangents.items() if goals is None or x in goals}
 
 
 def sum_to_shape(g: Array, shape: tuple[int, ...]) -> Array:
@@ -119,10 +121,14 @@ def sum_to_shape(g: Array, shape: tuple[int, ...]) -> Array:
     if extra < 0:
         return None
     kept = g.shape[extra:]
+    if kept == shape:
+        return g.sum(axis=0 if extra == 1 else tuple(range(extra)))
     if any(mine not in (1, theirs) for mine, theirs in zip(shape, kept, strict=True)):
         return None
     stretched = tuple(
-        extra + i for i, (mine, theirs) in enumerate(zip(shape, kept, strict=True)) if mine != theirs
+        extra + i
+        for i, (mine, theirs) in enumerate(zip(shape, kept, strict=True))
+        if mine != theirs
     )
     if extra == 0:
         return g.sum(axis=stretched, keepdims=True)

@@ -78,7 +78,7 @@ class Node:
 
 
 def topological_order(outputs: Iterable[Node]) -> list[Node]:
-    """All nodes that need a gradient and that `outputs` depend on, inputs before results.
+    """All recorded nodes that `outputs` depend on, inputs before results; leaves are left out.
 
     Depth first with an explicit stack: a node is listed when everything it depends on has been.
     Following paths instead of nodes (recursion from each consumer into its inputs) looks simpler
@@ -90,7 +90,7 @@ def topological_order(outputs: Iterable[Node]) -> list[Node]:
     """
     order: list[Node] = []
     seen: set[Node] = set()
-    stack: list[Node | None] = list(outputs)
+    stack: list[Node | None] = [output for output in outputs if output._op is not None]
     while stack:
         node = stack.pop()
         if node is None:  # everything below the next node is listed
@@ -102,7 +102,7 @@ def topological_order(outputs: Iterable[Node]) -> list[Node]:
             if node._inputs is None:
                 raise GraphError(_freed(node))
             for source in node._inputs:
-                if isinstance(source, Node) and source._tracked and source not in seen:
+                if isinstance(source, Node) and source._op is not None and source not in seen:
                     stack.append(source)  # noqa: PERF401  # extend() takes twice the time here
     return order
 

@@ -23,6 +23,7 @@ class Mode:
         anomaly: look for non-finite values and changed data.
         observers: called for every edge that a backward pass takes.
         journal: collects every node that is recorded now.
+        by_name: compute through the public functions, so that a tracer sees which was called.
     """
 
     recording: bool = True
@@ -30,11 +31,7 @@ class Mode:
     anomaly: bool = False
     observers: tuple[Callable[[Edge], object], ...] = ()
     journal: list[Any] | None = None
-
-    @property
-    def annotates(self) -> bool:
-        """Whether new nodes carry more than the usual."""
-        return self.anomaly or bool(self.scope) or self.journal is not None
+    by_name: bool = False
 
 
 class Edge(NamedTuple):
@@ -61,7 +58,8 @@ class Edge(NamedTuple):
     input: Any
 
 
-MODE: ContextVar[Mode] = ContextVar("tinygrad_edu.mode", default=Mode())  # noqa: B039  # frozen
+PLAIN = Mode()
+MODE: ContextVar[Mode] = ContextVar("tinygrad_edu.mode", default=PLAIN)
 
 
 @contextmanager
@@ -115,6 +113,13 @@ def detect_anomaly() -> Iterator[None]:
 def observe(observer: Callable[[Edge], object]) -> Iterator[None]:
     """Call `observer(edge)` for every edge that a backward pass takes inside the block."""
     with _changed(observers=(*MODE.get().observers, observer)):
+        yield
+
+
+@contextmanager
+def by_name() -> Iterator[None]:
+    """Compute through the ops' public functions inside the block, not their bare forwards."""
+    with _changed(by_name=True):
         yield
 
 

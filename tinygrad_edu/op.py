@@ -63,6 +63,7 @@ class Op:
         name: what errors, pictures and tables call it.
         function: the public face: what users call, and the key of the registry.
         forward: computes the result from plain arrays.
+        public: the same under the name that users know, for a tracer.
         arguments: names of the inputs, in order; `("*arrays",)` for a list.
         options: keyword arguments that are not differentiated, with their defaults.
         rules: by input position, None where no gradient is defined; empty for an op that is
@@ -72,13 +73,14 @@ class Op:
         broadcasts: the engine may sum a larger cotangent down to the argument's shape.
         bind: turns the arguments of a call into (inputs, options).
         composed: written with other ops, which do the recording; has no rule of its own.
-        arity: how many positional arguments are simply the inputs; -1 if `bind` must look.
+        arity: how many positional arguments are simply the inputs; -1 if it takes a closer look.
         partial: some input has no rule.
     """
 
     name: str
     function: Callable[..., Any]
     forward: Callable[..., Any]
+    public: Callable[..., Any]
     arguments: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     rules: tuple[Rule | None, ...] = ()
@@ -114,6 +116,7 @@ def register(
     function: Callable[..., Any],
     *rules: Rule,
     forward: Callable[..., Any] | None = None,
+    public: Callable[..., Any] | None = None,
     bind: Callable[..., Bound] | None = None,
     broadcasts: bool | None = None,
     composed: Callable[..., Any] | None = None,
@@ -126,6 +129,7 @@ def register(
         *rules: one `wrt(...)` per differentiable argument; none for a function whose result
             needs no gradient (comparisons, `argmax`).
         forward: how to compute it from `(*inputs, **options)`, if not by `function` itself.
+        public: the same for a tracer, to be written down by this name; by default `forward`.
         bind: a function with the signature of `function` that returns `(inputs, options)`,
             for calls whose inputs are not simply the first arguments (lists, `einsum`).
         broadcasts: whether inputs are broadcast against each other; by default what ufuncs do.
@@ -156,6 +160,7 @@ def register(
         name=name,
         function=function,
         forward=forward or composed or function,
+        public=public or forward or function,
         arguments=arguments,
         options=options,
         rules=aligned,
@@ -164,7 +169,7 @@ def register(
         broadcasts=broadcasts,
         bind=bind or _as_given,
         composed=composed,
-        arity=len(arguments) if direct else -1,
+        arity=len(arguments) if direct and rules else -1,
         partial=not variadic and None in aligned,
     )
     REGISTRY[function] = op_
@@ -202,17 +207,21 @@ def op(
     def decorate(forward: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(forward)
         def function(*args: Any, **options: Any) -> Any:
-            for arg in args:
+            for arg in (*args, *options.values()) if options else args:
                 dispatch = getattr(type(arg), "__op__", None)
                 if dispatch is not None:
-                    return dispatch(function, args, options)
-            for arg in options.values():
-                dispatch = getattr(type(arg), "__op__", None)
-                if dispatch is not None:
-                    return dispatch(function, args, options)
+                    return dispatch(registered, args, options)
             return forward(*args, **options)
 
-        register(function, *rules, bind=bind, broadcasts=broadcasts, name=name)
+        registered = register(
+            function,
+            *rules,
+            forward=forward,
+            public=function if bind is None else forward,  # does it take the inputs one by one?
+            bind=bind,
+            broadcasts=broadcasts,
+            name=name,
+        )
         return function
 
     return decorate

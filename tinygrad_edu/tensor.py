@@ -26,7 +26,7 @@ from tinygrad_edu.errors import (
     UnsupportedError,
 )
 from tinygrad_edu.graph import Node, Record
-from tinygrad_edu.mode import MODE, Mode
+from tinygrad_edu.mode import MODE, PLAIN, Mode
 from tinygrad_edu.op import REGISTRY, Array, Op, op, wrt
 from tinygrad_edu.ops.index import getitem
 from tinygrad_edu.ops.shape import astype, unstack
@@ -36,6 +36,100 @@ _IMMUTABLE = frozenset(
     {int, float, bool, str, NoneType, slice, type(...), type, np.dtype}
     | {np.dtype(code).type for code in np.typecodes["AllInteger"] + np.typecodes["Float"] + "?"}
 )
+
+
+def record(op: Op, inputs: tuple[Any, ...], options: Mapping[str, Any] = NO_OPTIONS) -> Any:
+    """Apply an op: compute on plain arrays; if a gradient may be wanted, remember how.
+
+    Args:
+        op: what to apply.
+        inputs: its inputs as given: Tensors, arrays, plain values.
+        options: its options, plain values.
+
+    Returns:
+        A Tensor; for an op with several outputs, a tuple of them.
+
+    Raises:
+        AutogradError: if the op does not accept the inputs.
+    """
+    values: Any = []
+    tracked = foreign = False
+    for x in inputs:
+        if isinstance(x, Tensor):
+            x._held = True
+            tracked = tracked or x._tracked
+            values.append(x._data)
+        elif type(x) in _IMMUTABLE:
+            values.append(x)
+        else:  # an array (or list) that its owner may change later
+            foreign = True
+            values.append(_frozen(x, op, len(values)))
+    if tracked and op.partial:
+        _check_rules(op, inputs)
+    mode = MODE.get()
+    forward = op.public if mode.by_name else op.forward
+    try:
+        data = forward(*values, **options)
+    except AutogradError:
+        raise
+    except (ValueError, TypeError, IndexError) as error:
+        raise _explained(error, op, inputs, options) from error
+    if mode.anomaly:
+        _check_finite(op, values, data)
+    if not (tracked and mode.recording and op.rules):
+        return _constant(data)
+    if foreign:
+        inputs = tuple(
+            x if isinstance(x, Tensor) else value for x, value in zip(inputs, values, strict=True)
+        )
+    node = _new(Tensor)
+    node._data = data
+    node._op = op
+    node._inputs = inputs
+    node._values = tuple(values)  # of arrays alone: the garbage collector soon lets go of it
+    node._options = options
+    node._tracked = True
+    node._held = False
+    node._meta = None
+    node.grad = None
+    if mode is not PLAIN:
+        _annotate(node, mode)
+    if type(data) is tuple:
+        return node._outputs()
+    if data.dtype.kind != "f":
+        raise DtypeError(
+            f"{op.name}: gradients are for real floats, but the result is {data.dtype}; inputs "
+            + ", ".join(_describe(x) for x in inputs)
+        )
+    return node
+
+
+def apply(op: Op, args: tuple[Any, ...], options: Mapping[str, Any] = NO_OPTIONS) -> Any:
+    """Apply an op to the arguments of a call, in whatever form NumPy allows them.
+
+    Raises:
+        UnsupportedError: if an option has no gradient rule.
+    """
+    if options or len(args) != op.arity:
+        if op.composed is not None:
+            return op.composed(*args, **options)
+        if not op.rules:
+            return _without_gradient(op, args, options)
+        args, options = op.bind(*args, **options)
+        options = {key: _frozen(value, op, key) for key, value in options.items()}
+    return record(op, args, options)
+
+
+def call(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """Call a NumPy function with Tensors among its arguments.
+
+    Raises:
+        UnsupportedError: if the function or an option has no gradient rule.
+    """
+    op = REGISTRY.get(function)
+    if op is None:
+        raise UnsupportedError(_unsupported(function))
+    return apply(op, args, options)
 
 
 class Tensor(Node):
@@ -338,13 +432,13 @@ class Tensor(Node):
         return record(_NEGATIVE, (self,))
 
     def __pos__(self) -> Tensor:
-        return call(np.positive, (self,))
+        return call(np.positive, self)
 
     def __abs__(self) -> Tensor:
-        return call(np.absolute, (self,))
+        return call(np.absolute, self)
 
     def __invert__(self) -> Tensor:
-        return call(np.invert, (self,))
+        return call(np.invert, self)
 
     def __add__(self, other: Any) -> Tensor:
         return record(_ADD, (self, other))
@@ -377,158 +471,158 @@ class Tensor(Node):
         return record(_MATMUL, (other, self))
 
     def __pow__(self, other: Any) -> Tensor:
-        return call(np.power, (self, other))
+        return call(np.power, self, other)
 
     def __rpow__(self, other: Any) -> Tensor:
-        return call(np.power, (other, self))
+        return call(np.power, other, self)
 
     def __mod__(self, other: Any) -> Tensor:
-        return call(np.remainder, (self, other))
+        return call(np.remainder, self, other)
 
     def __rmod__(self, other: Any) -> Tensor:
-        return call(np.remainder, (other, self))
+        return call(np.remainder, other, self)
 
     def __floordiv__(self, other: Any) -> Tensor:
-        return call(np.floor_divide, (self, other))
+        return call(np.floor_divide, self, other)
 
     def __rfloordiv__(self, other: Any) -> Tensor:
-        return call(np.floor_divide, (other, self))
+        return call(np.floor_divide, other, self)
 
     def __and__(self, other: Any) -> Tensor:
-        return call(np.bitwise_and, (self, other))
+        return call(np.bitwise_and, self, other)
 
     def __or__(self, other: Any) -> Tensor:
-        return call(np.bitwise_or, (self, other))
+        return call(np.bitwise_or, self, other)
 
     def __xor__(self, other: Any) -> Tensor:
-        return call(np.bitwise_xor, (self, other))
+        return call(np.bitwise_xor, self, other)
 
     __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]  # elementwise, as ndarray
-        return call(np.equal, (self, other))
+        return call(np.equal, self, other)
 
     def __ne__(self, other: object) -> Tensor:  # type: ignore[override]  # elementwise, as ndarray
-        return call(np.not_equal, (self, other))
+        return call(np.not_equal, self, other)
 
     def __lt__(self, other: Any) -> Tensor:
-        return call(np.less, (self, other))
+        return call(np.less, self, other)
 
     def __le__(self, other: Any) -> Tensor:
-        return call(np.less_equal, (self, other))
+        return call(np.less_equal, self, other)
 
     def __gt__(self, other: Any) -> Tensor:
-        return call(np.greater, (self, other))
+        return call(np.greater, self, other)
 
     def __ge__(self, other: Any) -> Tensor:
-        return call(np.greater_equal, (self, other))
+        return call(np.greater_equal, self, other)
 
     # -- ndarray's methods -------------------------------------------------------------------
 
     def sum(self, axis: Any = None, **options: Any) -> Tensor:
         """See `np.sum`."""
-        return call(np.sum, (self,), {"axis": axis, **options})
+        return call(np.sum, self, axis=axis, **options)
 
     def mean(self, axis: Any = None, **options: Any) -> Tensor:
         """See `np.mean`."""
-        return call(np.mean, (self,), {"axis": axis, **options})
+        return call(np.mean, self, axis=axis, **options)
 
     def max(self, axis: Any = None, **options: Any) -> Tensor:
         """See `np.max`."""
-        return call(np.max, (self,), {"axis": axis, **options})
+        return call(np.max, self, axis=axis, **options)
 
     def min(self, axis: Any = None, **options: Any) -> Tensor:
         """See `np.min`."""
-        return call(np.min, (self,), {"axis": axis, **options})
+        return call(np.min, self, axis=axis, **options)
 
     def prod(self, axis: Any = None, **options: Any) -> Tensor:
         """See `np.prod`."""
-        return call(np.prod, (self,), {"axis": axis, **options})
+        return call(np.prod, self, axis=axis, **options)
 
     def var(self, axis: Any = None, **options: Any) -> Tensor:
         """See `np.var`."""
-        return call(np.var, (self,), {"axis": axis, **options})
+        return call(np.var, self, axis=axis, **options)
 
     def std(self, axis: Any = None, **options: Any) -> Tensor:
         """See `np.std`."""
-        return call(np.std, (self,), {"axis": axis, **options})
+        return call(np.std, self, axis=axis, **options)
 
     def cumsum(self, axis: Any = None) -> Tensor:
         """See `np.cumsum`."""
-        return call(np.cumsum, (self,), {"axis": axis})
+        return call(np.cumsum, self, axis=axis)
 
     def argmax(self, axis: Any = None, **options: Any) -> Tensor:
         """See `np.argmax`."""
-        return call(np.argmax, (self,), {"axis": axis, **options})
+        return call(np.argmax, self, axis=axis, **options)
 
     def argmin(self, axis: Any = None, **options: Any) -> Tensor:
         """See `np.argmin`."""
-        return call(np.argmin, (self,), {"axis": axis, **options})
+        return call(np.argmin, self, axis=axis, **options)
 
     def all(self, axis: Any = None, **options: Any) -> Tensor:
         """See `np.all`."""
-        return call(np.all, (self,), {"axis": axis, **options})
+        return call(np.all, self, axis=axis, **options)
 
     def any(self, axis: Any = None, **options: Any) -> Tensor:
         """See `np.any`."""
-        return call(np.any, (self,), {"axis": axis, **options})
+        return call(np.any, self, axis=axis, **options)
 
     def clip(self, *bounds: Any, **options: Any) -> Tensor:
         """See `np.clip`."""
-        return call(np.clip, (self, *bounds), options)
+        return call(np.clip, self, *bounds, **options)
 
     def reshape(self, *shape: Any, **options: Any) -> Tensor:
         """See `np.reshape`; the shape as one tuple or as several numbers."""
-        return call(np.reshape, (self, shape[0] if len(shape) == 1 else shape), options)
+        return call(np.reshape, self, shape[0] if len(shape) == 1 else shape, **options)
 
     def ravel(self) -> Tensor:
         """See `np.ravel`."""
-        return call(np.ravel, (self,))
+        return call(np.ravel, self)
 
     def flatten(self) -> Tensor:
         """See `ndarray.flatten`; a Tensor's results are never written into, so no copy is made."""
-        return call(np.ravel, (self,))
+        return call(np.ravel, self)
 
     def transpose(self, *axes: Any) -> Tensor:
         """See `np.transpose`; the axes as one tuple or as several numbers."""
-        return call(np.transpose, (self, axes[0] if len(axes) == 1 else axes or None))
+        return call(np.transpose, self, axes[0] if len(axes) == 1 else axes or None)
 
     @property
     def T(self) -> Tensor:  # ndarray's name
         """All axes reversed."""
-        return call(np.transpose, (self,))
+        return call(np.transpose, self)
 
     def swapaxes(self, axis1: SupportsIndex, axis2: SupportsIndex) -> Tensor:
         """See `np.swapaxes`."""
-        return call(np.swapaxes, (self, axis1, axis2))
+        return call(np.swapaxes, self, axis1, axis2)
 
     def squeeze(self, axis: Any = None) -> Tensor:
         """See `np.squeeze`."""
-        return call(np.squeeze, (self,), {"axis": axis})
+        return call(np.squeeze, self, axis=axis)
 
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
         """See `np.diagonal`."""
-        return call(np.diagonal, (self,), {"offset": offset, "axis1": axis1, "axis2": axis2})
+        return call(np.diagonal, self, offset, axis1, axis2)
 
     def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
         """See `np.trace`."""
-        return call(np.trace, (self,), {"offset": offset, "axis1": axis1, "axis2": axis2})
+        return call(np.trace, self, offset, axis1, axis2)
 
     def take(self, indices: Any, axis: Any = None) -> Tensor:
         """See `np.take`."""
-        return call(np.take, (self, indices), {"axis": axis})
+        return call(np.take, self, indices, axis=axis)
 
     def dot(self, other: Any) -> Tensor:
         """See `np.dot`."""
-        return call(np.dot, (self, other))
+        return call(np.dot, self, other)
 
     def copy(self) -> Tensor:
         """A copy that the gradient flows through."""
-        return call(np.copy, (self,))
+        return call(np.copy, self)
 
     def astype(self, dtype: Any) -> Tensor:
         """A copy in another dtype; the gradient comes back in this one's."""
-        return call(astype, (self,), {"dtype": dtype})
+        return call(astype, self, dtype=dtype)
 
     # -- NumPy's protocols: the same for its functions and for our own ops ---------------------
 
@@ -543,96 +637,12 @@ class Tensor(Node):
                 f"{ufunc.__name__}: writing a Tensor into an existing array (out=, or array += t) "
                 "would drop the graph; use the result instead: a = a + t"
             )
-        return call(ufunc, args, options)
+        return call(ufunc, *args, **options)
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
-        return call(function, args, options)
+        return call(function, *args, **options)
 
-    __op__ = staticmethod(lambda function, args, options: call(function, args, options))
-
-
-def record(op: Op, inputs: tuple[Any, ...], options: Mapping[str, Any] = NO_OPTIONS) -> Any:
-    """Apply an op: compute on plain arrays; if a gradient may be wanted, remember how.
-
-    Args:
-        op: what to apply.
-        inputs: its inputs as given: Tensors, arrays, plain values.
-        options: its options, plain values.
-
-    Returns:
-        A Tensor; for an op with several outputs, a tuple of them.
-
-    Raises:
-        AutogradError: if the op does not accept the inputs.
-    """
-    values: Any = []
-    tracked = foreign = False
-    for x in inputs:
-        if isinstance(x, Tensor):
-            x._held = True
-            tracked = tracked or x._tracked
-            values.append(x._data)
-        elif type(x) in _IMMUTABLE:
-            values.append(x)
-        else:  # an array (or list) that its owner may change later
-            foreign = True
-            values.append(_frozen(x, op, len(values)))
-    if tracked and op.partial:
-        _check_rules(op, inputs)
-    try:
-        data = op.forward(*values, **options)
-    except AutogradError:
-        raise
-    except (ValueError, TypeError, IndexError) as error:
-        raise _explained(error, op, inputs, options) from error
-    mode = MODE.get()
-    if mode.anomaly:
-        _check_finite(op, values, data)
-    if not (tracked and mode.recording and op.rules):
-        return _constant(data)
-    if foreign:
-        inputs = tuple(
-            x if isinstance(x, Tensor) else value for x, value in zip(inputs, values, strict=True)
-        )
-    node = _new(Tensor)
-    node._data = data
-    node._op = op
-    node._inputs = inputs
-    node._values = tuple(values)  # of arrays alone: the garbage collector soon lets go of it
-    node._options = options
-    node._tracked = True
-    node._held = False
-    node._meta = None
-    node.grad = None
-    if mode.annotates:
-        _annotate(node, mode)
-    if type(data) is tuple:
-        return node._outputs()
-    if data.dtype.kind != "f":
-        raise DtypeError(
-            f"{op.name}: gradients are for real floats, but the result is {data.dtype}; inputs "
-            + ", ".join(_describe(x) for x in inputs)
-        )
-    return node
-
-
-def call(function: Callable[..., Any], args: Any, options: Mapping[str, Any] = NO_OPTIONS) -> Any:
-    """Call a NumPy function, or one of ours, with Tensors among its arguments.
-
-    Raises:
-        UnsupportedError: if the function or an option has no gradient rule.
-    """
-    op = REGISTRY.get(function)
-    if op is None:
-        raise UnsupportedError(_unsupported(function))
-    if op.composed is not None:
-        return op.composed(*args, **options)
-    if not op.rules:
-        return _without_gradient(op, args, options)
-    if options or len(args) != op.arity:
-        args, options = op.bind(*args, **options)
-        options = {key: _frozen(value, op, key) for key, value in options.items()}
-    return record(op, args, options)
+    __op__ = staticmethod(apply)
 
 
 def seed(output: Tensor, g: Any, caller: str) -> Array:

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from tinygrad_edu.errors import GraphError, InputError, UnsupportedError
+from tinygrad_edu.mode import by_name
+from tinygrad_edu.op import Op
 from tinygrad_edu.ops.index import getitem
 from tinygrad_edu.ops.shape import astype
 from tinygrad_edu.tensor import Tensor
@@ -106,13 +108,13 @@ class _Tracer(NDArrayOperatorsMixin):
         return self.tape.run(function, args, options)
 
     @staticmethod
-    def __op__(function: Any, args: Any, options: Any) -> Any:
+    def __op__(op: Op, args: Any, options: Any) -> Any:
         everything = (*args, *options.values())
         for arg in everything:
             if isinstance(arg, Tensor):
-                return Tensor.__op__(function, args, options)
+                return Tensor.__op__(op, args, options)
         tape = next(arg.tape for arg in everything if isinstance(arg, _Tracer))
-        return tape.run(function, args, options)
+        return tape.run(op.function, args, options)
 
     def __getitem__(self, index: Any) -> Any:
         return self.tape.run(getitem, (self, index), {})
@@ -222,7 +224,8 @@ def trace(f: Callable[..., Any], *inputs: Any) -> Program:
         tracked = x.requires_grad if chosen and isinstance(x, Tensor) else not chosen
         tracked = tracked and value.dtype.kind == "f"
         tensors.append(Tensor(_Tracer(value, tape, name), tracked, name))
-    y = f(*tensors)
+    with by_name():
+        y = f(*tensors)
     if not isinstance(y, Tensor) or not y.requires_grad:
         raise GraphError("trace: the result of f does not depend on any float input")
     if y.size != 1:

@@ -299,6 +299,7 @@ def checkpoint(f: Function) -> Function:
             name=f"checkpoint({_name(f)})",
             function=f,  # not `evaluated`: a function that refers to itself is a cycle
             forward=lambda *values: data,
+            public=lambda *values: data,
             arguments=("*inputs",),
             rules=(wrt("*inputs", rule),),
             vjps=(rule,),
@@ -327,7 +328,7 @@ class _Call:
             result = f(*given, **kwargs)
         self.many = isinstance(result, (tuple, list))
         self.outputs = [self._output(y) for y in (result if self.many else [result])]
-        self.open = outer_recording and bool(self.foreign())
+        self.open = outer_recording and self.foreign()
 
     def _tracked(self, position: int, outer_recording: bool) -> Tensor:
         x = self.args[position]
@@ -362,11 +363,16 @@ class _Call:
             )
         return self.outputs[0]
 
-    def foreign(self) -> list[Tensor]:
-        """Tracked tensors outside `f` that the outputs depend on too."""
+    def foreign(self) -> bool:
+        """Whether the outputs depend on tracked tensors outside `f` too."""
         inner = set(self.inner)
-        order = topological_order(y for y in self.outputs if y.requires_grad)
-        return [x for x in order if isinstance(x, Tensor) and x.is_leaf and x not in inner]
+        leaves = (
+            x
+            for node in (*topological_order(self.outputs), *self.outputs)
+            for x in (*(node._inputs or ()), node)
+            if isinstance(x, Node) and x._tracked and x._op is None
+        )
+        return any(leaf not in inner for leaf in leaves)
 
     def pull(self, pairs: Iterable[tuple[Tensor, Any]], retain: bool = False) -> dict[Tensor, Any]:
         """Gradients of the inner arguments, from pairs of an output and its cotangent."""

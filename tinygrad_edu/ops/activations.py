@@ -35,7 +35,7 @@ def relu(x: Array) -> Array:
     return np.maximum(x, 0.0)
 
 
-@op(wrt("x", lambda g, out, x: safe_multiply(g, out * (1 - out))))
+@op(wrt("x", lambda g, out, x: safe_multiply(g, out - out * out)))
 @_silent_overflow
 def sigmoid(x: Array) -> Array:
     """`1 / (1 + exp(-x))`, elementwise.

@@ -17,7 +17,7 @@ import numpy as np
 
 from tinygrad_edu.domain import DISTINCT, NONZERO, POSITIVE, REAL, Domain
 from tinygrad_edu.errors import UnsupportedError
-from tinygrad_edu.op import Array, Bound, register, wrt
+from tinygrad_edu.op import REGISTRY, Array, Bound, register, wrt
 
 # A local gradient may be singular where the function itself is not (sqrt at 0), or in a branch
 # that was not selected. Where it counts, the value of the gradient shows it: no warning then.
@@ -42,13 +42,12 @@ def safe_multiply(g: Array, factor: Array) -> Array:
         An array of the broadcast shape, with the dtype of `g * factor`.
     """
     if type(g) is _ndarray and type(factor) is _ndarray:
-        # The shortest way to see that nothing is special: no sum is finite if a term is not.
-        if g.dtype is factor.dtype and g.size == factor.size:
+        # The shortest way to see that nothing is special: no sum is finite if a term is not,
+        # whatever it is multiplied with.
+        if g.size == factor.size:
             usual = _isfinite(_vdot(g, factor))
         else:
-            usual = _isfinite(_vdot(g, g)) and (
-                factor.dtype.kind == "b" or _isfinite(_vdot(factor, factor))
-            )
+            usual = _isfinite(_vdot(g, g)) and _isfinite(_vdot(factor, factor))
         return g * factor if usual else _repaired_product(g, factor)
     for number in (factor, g):  # times a number that is neither 0 nor infinite
         if type(number) in _SCALARS and number and _isfinite(number):
@@ -56,7 +55,7 @@ def safe_multiply(g: Array, factor: Array) -> Array:
     for arg in (g, factor):
         dispatch = getattr(type(arg), "__op__", None)
         if dispatch is not None:
-            return dispatch(safe_multiply, (g, factor), {})
+            return dispatch(REGISTRY[safe_multiply], (g, factor), {})
     return _repaired_product(g, factor)
 
 
@@ -125,9 +124,14 @@ def _raise(x: Array, y: Array) -> Array:
 
 def _power_x(g: Array, out: Array, x: Array, y: Array) -> Array:
     """`y · x^(y-1)`, and 0 for y = 0, at x = 0 too."""
+    if type(y) in _NUMBERS and y == 2:  # by far the most frequent exponent
+        return safe_multiply(g, 2 * x)
+    return _power_x_any(g, x, y)
+
+
+@quiet
+def _power_x_any(g: Array, x: Array, y: Array) -> Array:
     if type(y) in _NUMBERS:  # an exponent written in the program
-        if y == 2:
-            return safe_multiply(g, 2 * x)
         return safe_multiply(g, y * x ** (y - 1)) if y else np.zeros_like(g)
     return safe_multiply(g, safe_multiply(y, x ** (y - 1)))
 
@@ -143,7 +147,7 @@ def _power_y(g: Array, out: Array, x: Array, y: Array) -> Array:
 for power in (np.power, np.float_power):
     register(
         power,
-        wrt("x", quiet(_power_x), POSITIVE),
+        wrt("x", _power_x, POSITIVE),
         wrt("y", quiet(_power_y)),
         forward=_raise if power is np.power else None,
     )
@@ -338,8 +342,8 @@ def _bind_where(condition: Array, *branches: Array) -> Bound:
 
 register(
     np.where,
-    wrt("x", lambda g, out, condition, x, y: np.where(condition, g, 0)),
-    wrt("y", lambda g, out, condition, x, y: np.where(condition, 0, g)),
+    wrt("x", lambda g, out, condition, x, y: np.where(condition, g, 0.0)),
+    wrt("y", lambda g, out, condition, x, y: np.where(condition, 0.0, g)),
     bind=_bind_where,
     broadcasts=True,
 )

@@ -59,7 +59,14 @@ def _matmul_right(g: Array, out: Array, x: Array, y: Array) -> Array:
     return _unstretched(np.swapaxes(x, -1, -2) @ g, y.shape)
 
 
-register(np.matmul, wrt("x", _matmul_left), wrt("y", _matmul_right))
+def _matmul(x: Array, y: Array) -> Array:
+    """What `np.matmul` computes; see `_product` for why."""
+    if type(x) is np.ndarray and type(y) is np.ndarray and x.ndim == 2 and y.ndim == 2:
+        return x.dot(y)
+    return np.matmul(x, y)
+
+
+register(np.matmul, wrt("x", _matmul_left), wrt("y", _matmul_right), forward=_matmul)
 register(np.linalg.matmul, composed=lambda x1, x2, /: np.matmul(x1, x2))
 
 # -- its relatives -----------------------------------------------------------------------------
@@ -320,19 +327,22 @@ def linear(x: Array, W: Array, b: Array | None = None) -> Array:
     Raises:
         InputError: if the shapes do not fit.
     """
+    plain = type(x) is np.ndarray and type(W) is np.ndarray and type(b) is np.ndarray
+    if plain and x.ndim == W.ndim == 2 and x.shape[1] == len(W) and b.shape == W.shape[1:]:
+        out = x.dot(W)
+        if b.dtype is not out.dtype:
+            return out + b
+        out += b
+        return out
     if not (x.ndim and W.ndim == 2 and x.shape[-1] == W.shape[0]):
         raise InputError(
             f"linear: expected x (..., n_in) and W (n_in, n_out), got x {x.shape} and W {W.shape}"
         )
-    if b is not None and getattr(b, "shape", None) != W.shape[1:]:
+    if b is None:
+        return x @ W
+    if getattr(b, "shape", None) != W.shape[1:]:
         raise InputError(
             f"linear: expected b (n_out,) = {W.shape[1:]} for W {W.shape}, "
             f"got {getattr(b, 'shape', b)}"
         )
-    if type(x) is not np.ndarray or type(W) is not np.ndarray or x.ndim != 2:
-        return x @ W if b is None else x @ W + b
-    out = x.dot(W)
-    if type(b) is np.ndarray and b.dtype == out.dtype:
-        out += b
-        return out
-    return out if b is None else out + b
+    return x @ W + b

@@ -101,7 +101,7 @@ def _check_labels(name: str, scores: Array, labels: Array, reduction: str) -> No
         )
     if isinstance(labels, np.ndarray) and labels.size:
         # Seen as unsigned numbers negative labels are large: one comparison finds both ends.
-        highest = labels.view(f"u{labels.dtype.itemsize}").max()
+        highest = labels.view(labels.dtype.str.replace("i", "u")).max()
         if highest >= scores.shape[1]:
             raise InputError(
                 f"{name}: labels must be between 0 and {scores.shape[1] - 1} for "
@@ -176,7 +176,7 @@ def _picked(log_probs: Array, labels: Array, reduction: str) -> Array:
     if _is_plain(log_probs, labels):
         picked = log_probs[np.arange(count), labels]
     else:
-        picked = np.where(_one_hot(labels, classes), log_probs, 0).sum(axis=1)
+        picked = np.where(_one_hot(labels, classes), log_probs, 0.0).sum(axis=1)
     return -_reduced(picked, reduction)
 
 
@@ -184,7 +184,7 @@ def _nll_loss(
     g: Array, out: Array, log_probs: Array, labels: Array, reduction: str = "mean"
 ) -> Array:
     count, classes = log_probs.shape
-    return np.where(_one_hot(labels, classes), -_column(g, reduction, count), 0)
+    return np.where(_one_hot(labels, classes), -_column(g, reduction, count), 0.0)
 
 
 @op(wrt("log_probs", _nll_loss))

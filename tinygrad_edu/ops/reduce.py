@@ -16,6 +16,7 @@ from tinygrad_edu.op import Array, op, register, wrt
 from tinygrad_edu.ops.elementwise import quiet, safe_multiply
 
 Axis = int | tuple[int, ...] | None
+_NUMPY = (np.ndarray, np.generic)
 
 
 def restore_axes(g: Array, axis: Axis, shape: tuple[int, ...], keepdims: bool = False) -> Array:
@@ -40,7 +41,7 @@ def restore_axes(g: Array, axis: Axis, shape: tuple[int, ...], keepdims: bool = 
 def _spread(g: Array, x: Array, axis: Axis, keepdims: bool) -> Array:
     """Repeat `g` over the reduced axes of `x`."""
     g = restore_axes(g, axis, x.shape, keepdims)
-    if isinstance(g, (np.ndarray, np.generic)):  # filling is faster than making a view
+    if isinstance(g, _NUMPY) and isinstance(x, _NUMPY):  # filling is faster than making a view
         spread = np.empty(x.shape, g.dtype)
         spread[...] = g
         return spread
@@ -65,6 +66,13 @@ def _mean(g: Array, out: Array, x: Array, axis: Axis = None, keepdims: bool = Fa
     return _spread(g / max(_count(x, axis), 1), x, axis, keepdims)
 
 
+def _mean_forward(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """What `np.mean` computes, without half of its time for a small array."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and x.size:
+        return x.sum(axis=axis, keepdims=keepdims) / _count(x, axis)
+    return np.mean(x, axis=axis, keepdims=keepdims)
+
+
 def _cumsum(g: Array, out: Array, x: Array, axis: int | None = None) -> Array:
     """The sum of all later cotangents, itself included."""
     later = np.flip(np.cumsum(np.flip(g, axis), axis=axis or 0), axis)
@@ -72,7 +80,7 @@ def _cumsum(g: Array, out: Array, x: Array, axis: int | None = None) -> Array:
 
 
 register(np.sum, wrt("x", _sum))
-register(np.mean, wrt("x", _mean))
+register(np.mean, wrt("x", _mean), forward=_mean_forward)
 register(np.cumsum, wrt("x", _cumsum))
 
 

@@ -1,0 +1,262 @@
+"""Losses: by hand, against difference quotients, far out, and what they refuse."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_edu as tg
+from tinygrad_edu import Tensor
+
+REDUCTIONS = ["mean", "sum", "none"]
+PAIRED: list[Any] = [
+    tg.mse_loss, tg.binary_cross_entropy, tg.binary_cross_entropy_with_logits,
+]  # fmt: skip
+LABELLED: list[Any] = [tg.cross_entropy, tg.nll_loss]
+
+
+def name(value: Any) -> str | None:
+    return getattr(value, "__name__", None)
+
+
+def drawn(*shape: int) -> np.ndarray:
+    return np.asarray(np.random.default_rng(4).normal(size=shape))
+
+
+def fractions(*shape: int) -> np.ndarray:
+    return np.asarray(np.random.default_rng(5).uniform(0.1, 0.9, size=shape))
+
+
+def gradient(f: Callable[[Any], Any], x: Any) -> Any:
+    t = Tensor(x, requires_grad=True)
+    y = f(t)
+    y.backward(np.arange(1.0, y.size + 1).reshape(y.shape))
+    return t.grad
+
+
+# -- against difference quotients ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("f", PAIRED, ids=name)
+@pytest.mark.parametrize("shape", [(3, 4), (5,), ()])
+def test_paired_losses(f: Any, reduction: str, shape: tuple[int, ...]) -> None:
+    x = drawn(*shape) if f is not tg.binary_cross_entropy else fractions(*shape)
+    y = 1 - fractions(*shape) ** 2
+    tg.check_gradients(lambda x, y: f(x, y, reduction=reduction), x, y, order=2)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("f", LABELLED, ids=name)
+def test_losses_of_labels(f: Any, reduction: str) -> None:
+    labels = np.array([0, 3, 3, 1])
+    tg.check_gradients(lambda x: f(x, labels, reduction=reduction), drawn(4, 5), order=2)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_cross_entropy_of_probabilities(reduction: str) -> None:
+    tg.check_gradients(
+        lambda x, y: tg.cross_entropy(x, y, reduction=reduction),
+        drawn(4, 3), tg.softmax(drawn(3, 4).T), order=2,
+    )  # fmt: skip
+
+
+# -- by hand -----------------------------------------------------------------------------------
+
+
+def test_mse_loss_by_hand() -> None:
+    x, y = np.array([[1.0, 2.0], [3.0, 5.0]]), np.array([[1.0, 0.0], [0.0, 1.0]])
+    assert tg.mse_loss(x, y) == (0 + 4 + 9 + 16) / 4
+    assert tg.mse_loss(x, y, reduction="sum") == 29
+    assert tg.mse_loss(x, y, reduction="none").tolist() == [[0, 4], [9, 16]]
+    assert gradient(lambda t: tg.mse_loss(t, y), x).tolist() == [[0, 1], [1.5, 2]]
+    assert gradient(lambda t: tg.mse_loss(x, t, "sum"), y).tolist() == [[0, -4], [-6, -8]]
+
+
+def test_cross_entropy_by_hand() -> None:
+    # two classes with logits 0 and log 3: probabilities 1/4 and 3/4
+    logits, labels = np.array([[0, math.log(3)], [0, math.log(3)]]), np.array([0, 1])
+    each = [math.log(4), math.log(4 / 3)]
+    np.testing.assert_allclose(tg.cross_entropy(logits, labels), sum(each) / 2, rtol=1e-15)
+    np.testing.assert_allclose(tg.cross_entropy(logits, labels, reduction="sum"), sum(each))
+    np.testing.assert_allclose(tg.cross_entropy(logits, labels, reduction="none"), each)
+    np.testing.assert_allclose(
+        gradient(lambda t: tg.cross_entropy(t, labels), logits),
+        [[-3 / 8, 3 / 8], [1 / 8, -1 / 8]], rtol=1e-15,
+    )  # fmt: skip
+    np.testing.assert_allclose(
+        gradient(lambda t: tg.cross_entropy(t, labels, reduction="none"), logits),
+        [[-3 / 4, 3 / 4], [2 / 4, -2 / 4]], rtol=1e-15,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_the_ways_to_cross_entropy_agree(reduction: str) -> None:
+    logits, labels = drawn(6, 4), np.array([0, 3, 3, 1, 2, 0])
+    ways: list[Callable[[Any], Any]] = [
+        lambda t: tg.cross_entropy(t, labels, reduction=reduction),
+        lambda t: tg.cross_entropy(t, np.eye(4)[labels], reduction=reduction),
+        lambda t: tg.nll_loss(tg.log_softmax(t), labels, reduction=reduction),
+        lambda t: tg.cross_entropy(t, Tensor(labels), reduction=reduction),
+        lambda t: tg.cross_entropy(t, labels.astype(np.uint8), reduction=reduction),
+        lambda t: tg.cross_entropy(t, labels.astype(">i4"), reduction=reduction),
+        lambda t: tg.cross_entropy(logits=t, labels=labels.tolist(), reduction=reduction),
+    ]
+    for way in ways:
+        np.testing.assert_allclose(way(Tensor(logits)).numpy(), ways[0](logits), rtol=1e-14)
+        np.testing.assert_allclose(
+            gradient(way, logits), gradient(ways[0], logits), rtol=1e-13, atol=1e-15
+        )
+
+
+def test_the_two_binary_losses_agree() -> None:
+    z, y = drawn(3, 4), fractions(3, 4)
+    np.testing.assert_allclose(
+        tg.binary_cross_entropy(tg.sigmoid(z), y), tg.binary_cross_entropy_with_logits(z, y)
+    )
+    np.testing.assert_allclose(
+        gradient(lambda t: tg.binary_cross_entropy(tg.sigmoid(t), y), z),
+        gradient(lambda t: tg.binary_cross_entropy_with_logits(t, y), z),
+    )
+    assert tg.binary_cross_entropy(np.array([0.25]), np.array([1.0])) == math.log(4)
+
+
+# -- far out -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_cross_entropy_far_out(dtype: Any) -> None:
+    logits = np.array([[1e4, -1e4, 0], [-1e4, 1e4, 0]], dtype)
+    labels = np.array([0, 0])
+    assert tg.cross_entropy(logits, labels, reduction="none").tolist() == [0, 2e4]
+    found = gradient(lambda t: tg.cross_entropy(t, labels, reduction="sum"), logits)
+    assert found.tolist() == [[0, 0, 0], [-1, 1, 0]]
+    assert found.dtype == dtype
+
+
+def test_cross_entropy_with_excluded_classes() -> None:
+    logits, labels = np.array([[0.0, 0, -math.inf], [1.0, 2, 3]]), np.array([0, 2])
+    found = gradient(lambda t: tg.cross_entropy(t, labels, reduction="sum"), logits)
+    assert found[0].tolist() == [-0.5, 0.5, 0]
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_binary_losses_far_out(dtype: Any) -> None:
+    z, y = np.array([-1e4, 1e4, 1e4, -1e4, 0], dtype), np.array([0, 1, 0, 1, 0.5], dtype)
+    f = tg.binary_cross_entropy_with_logits
+    np.testing.assert_allclose(f(z, y, "none"), [0, 0, 1e4, 1e4, math.log(2)], rtol=1e-6)
+    assert gradient(lambda t: f(t, y, "sum"), z).tolist() == [0, 0, 1, -1, 0]
+    assert gradient(lambda t: f(z, t, "sum"), y).tolist() == (-z).tolist()
+
+    p = np.array([0, 1, 1, 0, 0.5], dtype)
+    np.testing.assert_allclose(
+        tg.binary_cross_entropy(p, y, "none"), [0, 0, 100, 100, math.log(2)], rtol=1e-6
+    )
+    found = gradient(lambda t: tg.binary_cross_entropy(t, y, "sum"), p)
+    np.testing.assert_allclose(found, [1, -1, 1e12, -1e12, 0], rtol=1e-6)
+    assert found.dtype == dtype
+
+
+# -- dtype, shape, readings ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("f", [*PAIRED, *LABELLED], ids=name)
+def test_float32_stays_and_nothing_is_written_into(f: Any, reduction: str) -> None:
+    x = fractions(4, 3).astype(np.float32)
+    y = np.array([0, 1, 2, 2]) if f in LABELLED else x[::-1].copy()
+    x.flags.writeable = y.flags.writeable = False
+    t = Tensor(x, requires_grad=True)
+    loss = f(t, y, reduction=reduction)
+    assert loss.dtype == np.float32
+    assert loss.shape == (() if reduction != "none" else (4,) if f in LABELLED else (4, 3))
+    loss.backward(np.ones(loss.shape))
+    assert t.grad.dtype == np.float32
+
+
+@pytest.mark.parametrize("f", [*PAIRED, *LABELLED], ids=name)
+def test_empty(f: Any) -> None:
+    y = np.zeros(0, int) if f in LABELLED else np.zeros((0, 3))
+    for reduction in ("sum", "none"):
+        assert gradient(lambda t, r=reduction: f(t, y, reduction=r), np.zeros((0, 3))).shape == (
+            0,
+            3,
+        )
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("f", [*PAIRED, *LABELLED], ids=name)
+def test_the_same_on_dask_arrays(f: Any, reduction: str) -> None:
+    da = pytest.importorskip("dask.array")
+    x = fractions(5, 3)
+    y = np.array([0, 1, 2, 2, 0]) if f in LABELLED else fractions(3, 5).T
+    plain = gradient(lambda t: f(t, y, reduction=reduction), x)
+    for labels in (y, da.from_array(y, chunks=2)):
+        t = Tensor(da.from_array(x, chunks=2), requires_grad=True)
+        loss = f(t, labels, reduction=reduction)
+        loss.backward(da.arange(1.0, loss.size + 1, chunks=loss.size).reshape(loss.shape))
+        assert isinstance(t.grad, da.Array)
+        np.testing.assert_allclose(t.grad.compute(), plain, rtol=1e-13)
+        np.testing.assert_allclose(loss.detach().numpy(), f(x, y, reduction=reduction), rtol=1e-13)
+
+
+@pytest.mark.parametrize("f", LABELLED, ids=name)
+def test_the_fast_way_and_the_general_way_agree(f: Any) -> None:
+    # differentiable gradients take the general way: a one-hot comparison
+    x, labels = drawn(5, 4), np.array([3, 0, 0, 2, 1])
+    t = Tensor(x, requires_grad=True)
+    (general,) = tg.gradients(f(t, labels), [t], create_graph=True)
+    np.testing.assert_allclose(
+        general.detach().numpy(), gradient(lambda t: f(t, labels), x), rtol=1e-14
+    )
+
+
+@pytest.mark.parametrize("f", [*PAIRED, *LABELLED], ids=name)
+def test_traced_programs_give_the_same(f: Any) -> None:
+    x = fractions(4, 3)
+    y = np.array([0, 1, 2, 2]) if f in LABELLED else fractions(3, 4).T
+    program = tg.trace(lambda x, y: f(x, y), x, y)
+    value, (found, *_) = program(x, y)
+    np.testing.assert_allclose(value, f(x, y), rtol=1e-14)
+    np.testing.assert_allclose(found, gradient(lambda t: f(t, y), x), rtol=1e-14)
+
+
+# -- refusals ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrap", [np.array, lambda x: Tensor(x, requires_grad=True)])
+@pytest.mark.parametrize(
+    ("f", "y", "options", "error", "message"),
+    [
+        (tg.cross_entropy, [0, 3], {}, tg.InputError, "labels.*between 0 and 2.*got 0 to 3"),
+        (tg.cross_entropy, [-1, 0], {}, tg.InputError, "labels.*between 0 and 2.*got -1 to 0"),
+        (tg.nll_loss, [0, 9], {}, tg.InputError, "nll_loss.*labels.*between 0 and 2"),
+        (tg.cross_entropy, [0.0, 1.0], {}, tg.DtypeError, "integer labels, got float64"),
+        (tg.cross_entropy, [True, False], {}, tg.DtypeError, "integer labels, got bool"),
+        (tg.cross_entropy, [0, 1, 2], {}, tg.InputError, r"labels \(N,\), got \(2, 3\) and \(3,\)"),
+        (tg.nll_loss, [[0.0] * 3] * 2, {}, tg.InputError, r"got \(2, 3\) and \(2, 3\)"),
+        (tg.cross_entropy, [[0.0], [1.0]], {}, tg.InputError, "cross_entropy: predictions and"),
+        (tg.mse_loss, [1.0, 2.0, 3.0], {}, tg.InputError, r"mse_loss: .*\(2, 3\) and \(3,\)"),
+        (tg.binary_cross_entropy, 1.0, {}, tg.InputError, "binary_cross_entropy: pred"),
+        (tg.binary_cross_entropy_with_logits, [[1.0]], {}, tg.InputError, "with_logits: pred"),
+        *(
+            (f, [0, 1], {"reduction": "avg"}, tg.InputError, f"{f.__name__}: expected reduction")
+            for f in LABELLED
+        ),
+        *(
+            (f, np.ones((2, 3)), {"reduction": None}, tg.InputError, "'mean', 'sum' or 'none', got")
+            for f in PAIRED
+        ),
+    ],
+)
+def test_refused(wrap: Any, f: Any, y: Any, options: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        f(wrap(np.full((2, 3), 0.5)), np.array(y), **options)
+
+
+def test_labels_may_not_be_a_number_or_have_logits_of_one_example() -> None:
+    with pytest.raises(tg.InputError, match=r"logits \(N, C\) and labels \(N,\), got \(3,\)"):
+        tg.cross_entropy(np.ones(3), np.array(1))
