@@ -13,6 +13,9 @@ from tinygrad_edu.mode import MODE, Edge
 from tinygrad_edu.op import Array, Op
 
 
+# A local gradient may be singular where the function is not (sqrt at 0), or in a branch that was
+# not selected. Where it counts, the gradient itself shows it; `detect_anomaly` tells from where.
+@np.errstate(all="ignore")
 def backpropagate(
     seeds: Mapping[Any, Array],  # Mapping is invariant in its keys: Node, or Tensor
     wanted: Iterable[Node] | None = None,

@@ -195,7 +195,8 @@ class Program:
             scope = {"np": np, "tg": sys.modules[__package__], **self.constants}
             exec(compile(self.source, f"<traced {self._name}>", "exec"), scope)
             self._function = scope[self._name]
-        return self._function(*inputs)
+        with np.errstate(all="ignore"):  # as in the backward pass that it was traced from
+            return self._function(*inputs)
 
 
 def trace(f: Callable[..., Any], *inputs: Any) -> Program:
@@ -305,9 +306,8 @@ def _expression(line: _Line) -> str:
             many = isinstance(index, tuple) and index
             return f"{args[0]}[{', '.join(map(_index, index)) if many else _index(index)}]"
     options = [f"{key}={_text(value)}" for key, value in line.options.items()]
-    own = line.function.__module__.startswith("tinygrad_edu")
-    module = line.function.__module__ if not own else "tg"
-    prefix = "np.linalg" if module.startswith("numpy.linalg") else "tg" if own else "np"
+    module = getattr(line.function, "__module__", "numpy")  # ufuncs have none before NumPy 2.1
+    prefix = "tg" if module.startswith("tinygrad_edu") else module.replace("numpy", "np", 1)
     return f"{prefix}.{line.function.__name__}({', '.join([*args, *options])})"
 
 

@@ -19,10 +19,6 @@ from tinygrad_edu.domain import DISTINCT, NONZERO, POSITIVE, REAL, Domain
 from tinygrad_edu.errors import UnsupportedError
 from tinygrad_edu.op import REGISTRY, Array, Bound, register, wrt
 
-# A local gradient may be singular where the function itself is not (sqrt at 0), or in a branch
-# that was not selected. Where it counts, the value of the gradient shows it: no warning then.
-quiet = np.errstate(all="ignore")
-
 _NUMBERS = frozenset({float, int, bool})  # written in the program: np.float64 is data
 _SCALARS = _NUMBERS | {np.float64, np.float32}
 _ndarray, _vdot, _isfinite = np.ndarray, np.vdot, math.isfinite  # looked up once: this is hot
@@ -42,13 +38,10 @@ def safe_multiply(g: Array, factor: Array) -> Array:
         An array of the broadcast shape, with the dtype of `g * factor`.
     """
     if type(g) is _ndarray and type(factor) is _ndarray:
-        # The shortest way to see that nothing is special: no sum is finite if a term is not,
-        # whatever it is multiplied with.
-        if g.size == factor.size:
-            usual = _isfinite(_vdot(g, factor))
-        else:
-            usual = _isfinite(_vdot(g, g)) and _isfinite(_vdot(factor, factor))
-        return g * factor if usual else _repaired_product(g, factor)
+        product = g * factor
+        # The shortest way to see that nothing is special: no sum is finite if a term is not.
+        usual = _isfinite(_vdot(product, product))
+        return product if usual else _repaired_product(g, factor)
     for number in (factor, g):  # times a number that is neither 0 nor infinite
         if type(number) in _SCALARS and number and _isfinite(number):
             return g * factor
@@ -93,8 +86,8 @@ register(
 )
 register(
     np.divide,
-    wrt("x", quiet(lambda g, out, x, y: _over(g, y))),
-    wrt("y", quiet(lambda g, out, x, y: safe_multiply(g, -out / y)), NONZERO),
+    wrt("x", lambda g, out, x, y: _over(g, y)),
+    wrt("y", lambda g, out, x, y: safe_multiply(g, -out / y), NONZERO),
 )
 register(np.negative, wrt("x", lambda g, out, x: -g))
 register(np.positive, wrt("x", lambda g, out, x: g))
@@ -102,13 +95,13 @@ register(np.absolute, wrt("x", lambda g, out, x: safe_multiply(g, np.sign(x)), N
 register(np.fabs, wrt("x", lambda g, out, x: safe_multiply(g, np.sign(x)), NONZERO))
 register(
     np.reciprocal,
-    wrt("x", quiet(lambda g, out, x: safe_multiply(g, -out * out)), NONZERO),
+    wrt("x", lambda g, out, x: safe_multiply(g, -out * out), NONZERO),
 )
 register(np.square, wrt("x", lambda g, out, x: safe_multiply(g, 2 * x)))
-register(np.sqrt, wrt("x", quiet(lambda g, out, x: safe_multiply(g, 0.5 / out)), POSITIVE))
+register(np.sqrt, wrt("x", lambda g, out, x: safe_multiply(g, 0.5 / out), POSITIVE))
 register(
     np.cbrt,
-    wrt("x", quiet(lambda g, out, x: safe_multiply(g, 1 / (3 * out * out))), NONZERO),
+    wrt("x", lambda g, out, x: safe_multiply(g, 1 / (3 * out * out)), NONZERO),
 )
 
 
@@ -124,16 +117,11 @@ def _raise(x: Array, y: Array) -> Array:
 
 def _power_x(g: Array, out: Array, x: Array, y: Array) -> Array:
     """`y · x^(y-1)`, and 0 for y = 0, at x = 0 too."""
-    if type(y) in _NUMBERS and y == 2:  # by far the most frequent exponent
+    if type(y) not in _NUMBERS:
+        return safe_multiply(g, safe_multiply(y, x ** (y - 1)))
+    if y == 2:  # an exponent written in the program, and by far the most frequent one
         return safe_multiply(g, 2 * x)
-    return _power_x_any(g, x, y)
-
-
-@quiet
-def _power_x_any(g: Array, x: Array, y: Array) -> Array:
-    if type(y) in _NUMBERS:  # an exponent written in the program
-        return safe_multiply(g, y * x ** (y - 1)) if y else np.zeros_like(g)
-    return safe_multiply(g, safe_multiply(y, x ** (y - 1)))
+    return safe_multiply(g, y * x ** (y - 1)) if y else np.zeros_like(g)
 
 
 def _power_y(g: Array, out: Array, x: Array, y: Array) -> Array:
@@ -148,7 +136,7 @@ for power in (np.power, np.float_power):
     register(
         power,
         wrt("x", _power_x, POSITIVE),
-        wrt("y", quiet(_power_y)),
+        wrt("y", _power_y),
         forward=_raise if power is np.power else None,
     )
 
@@ -158,14 +146,14 @@ register(
     wrt("x", lambda g, out, x, y: g, Domain(-2.0, 2.0, kinks=(0.0,))),
     wrt(
         "y",
-        quiet(lambda g, out, x, y: safe_multiply(g, -np.floor_divide(x, y))),
+        lambda g, out, x, y: safe_multiply(g, -np.floor_divide(x, y)),
         Domain(low=2.0),
     ),
 )
 register(
     np.fmod,
     wrt("x", lambda g, out, x, y: g, Domain(-2.0, 2.0, kinks=(0.0,))),
-    wrt("y", quiet(lambda g, out, x, y: safe_multiply(g, -np.rint((x - out) / y))), Domain(low=2)),
+    wrt("y", lambda g, out, x, y: safe_multiply(g, -np.rint((x - out) / y)), Domain(low=2)),
 )
 register(
     np.copysign,
@@ -183,17 +171,11 @@ register(
 register(np.exp, wrt("x", lambda g, out, x: safe_multiply(g, out)))
 register(np.exp2, wrt("x", lambda g, out, x: safe_multiply(g, math.log(2) * out)))
 # not out + 1, which would round the left tail to 0
-register(np.expm1, wrt("x", quiet(lambda g, out, x: safe_multiply(g, np.exp(x)))))
-register(np.log, wrt("x", quiet(lambda g, out, x: safe_multiply(g, 1 / x)), POSITIVE))
-register(
-    np.log2, wrt("x", quiet(lambda g, out, x: safe_multiply(g, 1 / (math.log(2) * x))), POSITIVE)
-)
-register(
-    np.log10, wrt("x", quiet(lambda g, out, x: safe_multiply(g, 1 / (math.log(10) * x))), POSITIVE)
-)
-register(
-    np.log1p, wrt("x", quiet(lambda g, out, x: safe_multiply(g, 1 / (1 + x))), Domain(low=-1.0))
-)
+register(np.expm1, wrt("x", lambda g, out, x: safe_multiply(g, np.exp(x))))
+register(np.log, wrt("x", lambda g, out, x: safe_multiply(g, 1 / x), POSITIVE))
+register(np.log2, wrt("x", lambda g, out, x: safe_multiply(g, 1 / (math.log(2) * x)), POSITIVE))
+register(np.log10, wrt("x", lambda g, out, x: safe_multiply(g, 1 / (math.log(10) * x)), POSITIVE))
+register(np.log1p, wrt("x", lambda g, out, x: safe_multiply(g, 1 / (1 + x)), Domain(low=-1.0)))
 
 
 def _weight(x: Array, y: Array, exp: Any) -> Array:
@@ -204,20 +186,20 @@ def _weight(x: Array, y: Array, exp: Any) -> Array:
 
 register(
     np.logaddexp,
-    wrt("x", quiet(lambda g, out, x, y: safe_multiply(g, _weight(x, y, np.exp)))),
-    wrt("y", quiet(lambda g, out, x, y: safe_multiply(g, _weight(y, x, np.exp)))),
+    wrt("x", lambda g, out, x, y: safe_multiply(g, _weight(x, y, np.exp))),
+    wrt("y", lambda g, out, x, y: safe_multiply(g, _weight(y, x, np.exp))),
 )
 register(
     np.logaddexp2,
-    wrt("x", quiet(lambda g, out, x, y: safe_multiply(g, _weight(x, y, np.exp2)))),
-    wrt("y", quiet(lambda g, out, x, y: safe_multiply(g, _weight(y, x, np.exp2)))),
+    wrt("x", lambda g, out, x, y: safe_multiply(g, _weight(x, y, np.exp2))),
+    wrt("y", lambda g, out, x, y: safe_multiply(g, _weight(y, x, np.exp2))),
 )
 
 
 # --- trigonometric and hyperbolic functions ---------------------------------------------------
 
-register(np.sin, wrt("x", quiet(lambda g, out, x: safe_multiply(g, np.cos(x)))))
-register(np.cos, wrt("x", quiet(lambda g, out, x: safe_multiply(g, -np.sin(x)))))
+register(np.sin, wrt("x", lambda g, out, x: safe_multiply(g, np.cos(x))))
+register(np.cos, wrt("x", lambda g, out, x: safe_multiply(g, -np.sin(x))))
 register(
     np.tan,
     wrt("x", lambda g, out, x: safe_multiply(g, 1 + out * out), Domain(-math.pi / 2, math.pi / 2)),
@@ -226,7 +208,7 @@ register(
     np.arcsin,
     wrt(
         "x",
-        quiet(lambda g, out, x: safe_multiply(g, 1 / np.sqrt((1 - x) * (1 + x)))),
+        lambda g, out, x: safe_multiply(g, 1 / np.sqrt((1 - x) * (1 + x))),
         Domain(-1.0, 1.0),
     ),
 )
@@ -234,30 +216,30 @@ register(
     np.arccos,
     wrt(
         "x",
-        quiet(lambda g, out, x: safe_multiply(g, -1 / np.sqrt((1 - x) * (1 + x)))),
+        lambda g, out, x: safe_multiply(g, -1 / np.sqrt((1 - x) * (1 + x))),
         Domain(-1.0, 1.0),
     ),
 )
-register(np.arctan, wrt("x", quiet(lambda g, out, x: safe_multiply(g, 1 / (1 + x * x)))))
+register(np.arctan, wrt("x", lambda g, out, x: safe_multiply(g, 1 / (1 + x * x))))
 register(
     np.arctan2,  # of y and x, in this order; dividing by the radius twice cannot overflow
-    wrt("y", quiet(lambda g, out, y, x: safe_multiply(g, _per_radius(x, y))), NONZERO),
-    wrt("x", quiet(lambda g, out, y, x: safe_multiply(g, -_per_radius(y, x))), NONZERO),
+    wrt("y", lambda g, out, y, x: safe_multiply(g, _per_radius(x, y)), NONZERO),
+    wrt("x", lambda g, out, y, x: safe_multiply(g, -_per_radius(y, x)), NONZERO),
 )
 register(
     np.hypot,
-    wrt("x", quiet(lambda g, out, x, y: safe_multiply(g, safe_multiply(x, 1 / out))), NONZERO),
-    wrt("y", quiet(lambda g, out, x, y: safe_multiply(g, safe_multiply(y, 1 / out))), NONZERO),
+    wrt("x", lambda g, out, x, y: safe_multiply(g, safe_multiply(x, 1 / out)), NONZERO),
+    wrt("y", lambda g, out, x, y: safe_multiply(g, safe_multiply(y, 1 / out)), NONZERO),
 )
-register(np.sinh, wrt("x", quiet(lambda g, out, x: safe_multiply(g, np.cosh(x)))))
-register(np.cosh, wrt("x", quiet(lambda g, out, x: safe_multiply(g, np.sinh(x)))))
+register(np.sinh, wrt("x", lambda g, out, x: safe_multiply(g, np.cosh(x))))
+register(np.cosh, wrt("x", lambda g, out, x: safe_multiply(g, np.sinh(x))))
 register(np.tanh, wrt("x", lambda g, out, x: safe_multiply(g, 1 - out * out)))
 register(np.arcsinh, wrt("x", lambda g, out, x: safe_multiply(g, 1 / np.hypot(x, 1.0))))
 register(
     np.arccosh,
     wrt(
         "x",
-        quiet(lambda g, out, x: safe_multiply(g, 1 / np.sqrt((x - 1) * (x + 1)))),
+        lambda g, out, x: safe_multiply(g, 1 / np.sqrt((x - 1) * (x + 1))),
         Domain(low=1.0),
     ),
 )
@@ -265,7 +247,7 @@ register(
     np.arctanh,
     wrt(
         "x",
-        quiet(lambda g, out, x: safe_multiply(g, 1 / ((1 - x) * (1 + x)))),
+        lambda g, out, x: safe_multiply(g, 1 / ((1 - x) * (1 + x))),
         Domain(-1.0, 1.0),
     ),
 )

@@ -17,12 +17,14 @@ from tinygrad_edu.errors import InputError, UnsupportedError
 from tinygrad_edu.op import Array, Bound, op, register, wrt
 from tinygrad_edu.ops.index import scatter_add
 
+_ndarray = np.ndarray  # looked up once: this is hot
+
 # -- matmul ------------------------------------------------------------------------------------
 
 
 def _product(x: Array, y: Array) -> Array:
     """`x @ y` for two matrices; NumPy's `dot` takes half the time for small ones."""
-    return x.dot(y) if type(x) is np.ndarray and type(y) is np.ndarray else x @ y
+    return x.dot(y) if type(x) is _ndarray and type(y) is _ndarray else x @ y
 
 
 def _rows(x: Array) -> Array:
@@ -61,7 +63,7 @@ def _matmul_right(g: Array, out: Array, x: Array, y: Array) -> Array:
 
 def _matmul(x: Array, y: Array) -> Array:
     """What `np.matmul` computes; see `_product` for why."""
-    if type(x) is np.ndarray and type(y) is np.ndarray and x.ndim == 2 and y.ndim == 2:
+    if type(x) is _ndarray and type(y) is _ndarray and x.ndim == y.ndim == 2:
         return x.dot(y)
     return np.matmul(x, y)
 
@@ -327,7 +329,7 @@ def linear(x: Array, W: Array, b: Array | None = None) -> Array:
     Raises:
         InputError: if the shapes do not fit.
     """
-    plain = type(x) is np.ndarray and type(W) is np.ndarray and type(b) is np.ndarray
+    plain = type(x) is _ndarray and type(W) is _ndarray and type(b) is _ndarray
     if plain and x.ndim == W.ndim == 2 and x.shape[1] == len(W) and b.shape == W.shape[1:]:
         out = x.dot(W)
         if b.dtype is not out.dtype:
