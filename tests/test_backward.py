@@ -305,6 +305,17 @@ def test_the_seed_is_cast_to_the_outputs_dtype() -> None:
     assert x.grad.dtype == np.float32
 
 
+@pytest.mark.parametrize("g", [[3, 4], np.array([3.0, 4.0], np.float64), Tensor([3, 4])])
+def test_the_seed_of_a_leaf_or_retained_output_is_cast_too(g: Any) -> None:
+    x = leaf(np.ones(2, np.float32))
+    x.backward(g)
+    y = x * 2
+    y.retain_grad()
+    y.backward(g)
+    assert (x.grad.dtype, y.grad.dtype) == (np.float32, np.float32)
+    assert (x.grad.tolist(), y.grad.tolist()) == ([9, 12], [3, 4])
+
+
 def test_a_zero_seed_gives_zeros() -> None:
     x = leaf([1.0, 2.0])
     (x * x).backward(np.zeros(2))
@@ -648,6 +659,20 @@ def test_several_outputs_at_second_order() -> None:
     (g,) = tg.gradients(y, [x], create_graph=True)
     assert g.tolist() == [0, 6, 0, 1]
     assert tg.gradients(np.sum(g), x).tolist() == [2 * 2, 2 * 3 + 2, 0, 2]
+
+
+def test_rules_that_use_their_outputs_at_second_order() -> None:
+    @tg.op(tg.wrt("x", lambda g, out, x: g[0] * out[1] + g[1] * 2))
+    def square_and_slope(x: Any) -> Any:
+        return x * x, 2 * x
+
+    def f(x: Any) -> Any:
+        square, slope = square_and_slope(x)
+        return square * slope  # 2 x^3
+
+    assert tg.grad(f)(3.0) == 54
+    assert tg.grad(tg.grad(f))(3.0) == 36
+    assert tg.grad(tg.grad(tg.grad(f)))(3.0) == 12
 
 
 def test_an_op_with_several_outputs_of_different_shape_and_dtype() -> None:

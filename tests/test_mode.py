@@ -336,8 +336,10 @@ def test_edges_to_several_outputs_show_single_arrays() -> None:
     x = leaf([1.0, 2.0])
     first, second = np.split(x, 2)
     edges = watched(np.sum(first * second))
-    shown = sorted(e.contribution.tolist() for e in edges if e.op == "select")
-    assert shown == [[1.0], [2.0]]
+    shown = [e for e in edges if e.op == "select"]
+    assert sorted(e.contribution.tolist() for e in shown) == [[1.0], [2.0]]
+    assert sorted(e.after.tolist() for e in shown) == [[1.0], [2.0]]
+    assert [e.before for e in shown] == [None, None]
 
 
 @pytest.mark.xfail(strict=True, reason="the last contribution to a leaf is its .grad itself")

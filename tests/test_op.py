@@ -76,6 +76,12 @@ def test_a_ufunc_broadcasts_without_being_told() -> None:
     assert y.grad.tolist() == [4, 4, 4]
 
 
+def test_a_ufunc_with_a_core_signature_does_not_broadcast_unless_told() -> None:
+    assert np.matmul.signature is not None
+    assert not REGISTRY[np.matmul].broadcasts
+    assert REGISTRY[np.hypot].broadcasts
+
+
 def test_a_function_without_rules_gives_constants() -> None:
     tg.register(np.spacing)
     y = np.spacing(leaf([1.0]))

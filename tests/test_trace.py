@@ -66,6 +66,12 @@ def unused(x: Any, y: Any) -> Any:
     return np.sum(x)
 
 
+def wasteful(x: Any, y: Any) -> Any:
+    np.exp(x) @ y
+    kept, _ = np.split(x * 2, 2)
+    return np.sum(kept)
+
+
 def clipped(x: Any) -> Any:
     return np.sum(np.clip(x, -0.5, np.inf) + np.maximum(x, -np.inf))
 
@@ -84,6 +90,7 @@ CASES: dict[str, Any] = {
     "attention": (attention, normal(3, 4), normal(5, 4), normal(5, 4)),
     "power": (power, np.abs(normal(3)), np.array(3.0)),
     "unused": (unused, normal(3), normal(2, 2)),
+    "wasteful": (wasteful, normal(4), normal(4)),
     "infinities": (clipped, normal(4)),
     "float32": (mlp, *(normal(*s).astype("f4") for s in MLP_SHAPES)),
     "number": (lambda x: x * np.exp(x), np.array(0.5)),
@@ -396,6 +403,12 @@ def test_numbers_are_written_exactly(number: Any) -> None:
     x = np.array([1.5, -2.0])
     program = tg.trace(lambda x: np.sum(np.minimum(x * number, number)), x)
     assert program(x)[0] == np.sum(np.minimum(x * number, number))
+
+
+def test_a_negative_base_is_written_in_brackets() -> None:
+    x = np.array([2.0, 3.0])
+    program = tg.trace(lambda x: np.sum((-2.0) ** x), x)
+    assert program(x)[0] == 4 - 8
 
 
 @pytest.mark.parametrize(

@@ -961,6 +961,15 @@ def test_transforms_differentiate_inside_no_grad_but_leave_no_graph(
     assert isinstance(found, Tensor) == isinstance(w, Tensor)
 
 
+def test_a_tracked_closure_leaves_no_graph_inside_no_grad() -> None:
+    w = leaf(3.0)
+    with tg.no_grad():
+        y = tg.grad(lambda x: w * x * x)(2.0)
+        hessian = tg.hessian(lambda x: w * x * x)(2.0)
+    assert isinstance(y, np.floating)
+    assert (y, hessian) == (12, 6)
+
+
 def test_no_grad_inside_a_differentiated_function_is_respected() -> None:
     def f(x: Any) -> Any:
         with tg.no_grad():

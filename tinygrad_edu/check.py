@@ -70,7 +70,7 @@ class Quotient:
         """Whether `found` may be this slope; at a corner, whether it lies between the two."""
         if self.smooth:
             return abs(found - self.value) <= LIMIT * abs(self.value) + self.error
-        if not math.isfinite(self.left + self.right):  # at the end of the domain
+        if not math.isfinite(self.value + self.left + self.right):  # no idea
             return math.isfinite(found)
         low, high = sorted((self.left, self.right))
         margin = 0.01 * (high - low) + LIMIT * max(abs(low), abs(high))
@@ -85,12 +85,15 @@ class Quotient:
         """A sentence for messages."""
         if not math.isfinite(self.left + self.right):
             return "the function is not finite on both sides: the input is at the end of its domain"
+        if math.isnan(self.value):
+            return "the difference quotient does not settle as the step shrinks: noise, or a jump"
         return (
             f"kink suspected: the slopes to the left ({self.left:.6g}) and to the right "
             f"({self.right:.6g}) disagree at step {self.step:.1g}"
         )
 
 
+@np.errstate(all="ignore")  # outside the domain there may be anything
 def difference_quotient(
     terms: Callable[[float], Array], scale: float, eps: float = EPS, coarser: int = 3
 ) -> Quotient:
@@ -139,19 +142,21 @@ def difference_quotient(
             idle = 0
         if best.smooth:
             settled = best.error <= 0.05 * LIMIT * abs(best.value)
-            if settled or idle == 3 or 2 * rounding >= best.error:
+            stuck = idle == 3 and best.error <= 1e-3 * abs(best.value)
+            if settled or stuck or 2 * rounding >= best.error:
                 break
         elif 8 * rounding > 0.01 * sharp:  # the corner cannot be resolved any more
             break
         h /= 2
     drowned = best.error > 100 * LIMIT * abs(best.value)
-    if best.smooth and drowned and coarser and best.shares.any():
+    moved = best.smooth and best.shares.any()  # if not, a larger step may only jump somewhere
+    if best.smooth and drowned and coarser and (moved or 64 * scale <= 1):
         other = difference_quotient(terms, 64 * scale, eps, coarser - 1)
         if other.smooth and other.error < best.error:
             return other
-    size = np.abs(center).max(initial=0.0) / scale
-    if best.error > 1e-3 * max(abs(best.value), 1e-3 * size):  # it does not settle: noise
-        return replace(best, smooth=False)
+    size = max(np.abs(center).max(initial=0.0) / scale, abs(best.left), abs(best.right))
+    if best.smooth and best.error > 1e-3 * max(abs(best.value), 1e-3 * size):
+        return replace(best, value=math.nan, smooth=False)  # it does not settle: noise
     return best
 
 
@@ -208,7 +213,12 @@ class Subject:
         """The engine's answer, asked twice: Jᵀw for every float input, of its shape and dtype."""
         y, pull = vjp(self, *floats)
         g = tuple(ws) if isinstance(y, (tuple, list)) else ws[0]
-        once, again = pull(g), pull(g)
+        try:
+            once, again = pull(g), pull(g)
+        except ValueError as error:
+            if "read-only" in str(error):
+                raise GradientError(f"{self.title}: a rule writes into g, out or x") from error
+            raise
         if len(floats) == 1:
             once, again = (once,), (again,)
         found = [np.asarray(plain(x)) for x in once]
@@ -221,8 +231,7 @@ class Subject:
             if not np.array_equal(first, np.asarray(plain(second)), equal_nan=True):
                 raise GradientError(
                     f"{self.title}: the gradient of argument {name!r} is another one when backward "
-                    "runs again on the same graph: a rule keeps a state, or writes into its "
-                    "arguments"
+                    "runs again on the same graph: a rule keeps a state, or writes into its inputs"
                 )
         return found
 
@@ -256,10 +265,10 @@ def _title(f: Function) -> str:
 
 def parameter_names(f: Function, inputs: Sequence[Any]) -> list[str]:
     """What to call the arguments: the Tensor's name, or the parameter's."""
-    op = REGISTRY.get(f) if isinstance(f, np.ufunc) else None
-    names = list(op.arguments) if op else []
+    op = REGISTRY.get(f) if isinstance(f, Hashable) else None
+    names = list(op.arguments) if op and not op.variadic else []
     try:
-        parameters = [] if op else list(inspect.signature(f).parameters.values())
+        parameters = [] if names else list(inspect.signature(f).parameters.values())
     except (TypeError, ValueError):  # some C functions tell nothing
         parameters = []
     for p in parameters:
@@ -277,11 +286,16 @@ def several(result: Any) -> Sequence[Any]:
 
 
 def _cotangent(rng: np.random.Generator, like: Array) -> Array:
-    """Random numbers of either sign, none near 0, which every float dtype holds exactly."""
+    """Random numbers of either sign, none near 0, which every float dtype holds exactly.
+
+    Read-only, so that a rule that writes into its `g` is found.
+    """
     if like.dtype.kind != "f":
         return np.zeros(like.shape)
     sizes = 0.5 + rng.integers(0, 256, like.shape) / 256
-    return np.asarray(sizes * rng.choice([-1.0, 1.0], like.shape), like.dtype)
+    cotangent = np.asarray(sizes * rng.choice([-1.0, 1.0], like.shape), like.dtype)
+    cotangent.flags.writeable = False
+    return cotangent
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,8 +314,7 @@ class Reference:
             moved = list(exact)
             moved[argument] = exact[argument] + t * direction
             results = zip(self.ws, self.subject.values(moved), strict=True)
-            with np.errstate(all="ignore"):
-                return np.concatenate([(w * y).ravel() for w, y in results if y.dtype.kind == "f"])
+            return np.concatenate([(w * y).ravel() for w, y in results if y.dtype.kind == "f"])
 
         sizes = np.abs(exact[argument])
         moving = sizes[direction != 0].max(initial=0.0)
@@ -482,31 +495,43 @@ def _same_twice(subject: Subject) -> list[Array]:
     return first
 
 
+@np.errstate(all="ignore")
 def _check_own_dtype(subject: Subject, ws: list[Array], exact: list[Array], close: bool) -> None:
     """Compare gradients of the inputs as given (float32) with those in float64.
 
-    How far they may be apart, a second look in float64 tells: at inputs that are off by what
-    float32 rounds away. Of second derivatives only shape, dtype and finiteness are checked.
+    What float32 rounds away counts relative to how large the gradient usually is, here or closer
+    to 0 where nothing is saturated, and to what a few last digits of the inputs change. Of second
+    derivatives only shape, dtype and finiteness are checked.
     """
     y, _ = vjp(subject, *subject.given)
     own = [w.astype(plain(part).dtype) for w, part in zip(ws, several(y), strict=True)]
-    found = subject.gradients(subject.given, own)
-    eps = max(float(np.finfo(x.dtype).eps) for x in (*subject.given, *own) if x.dtype.kind == "f")
+    infos = [np.finfo(x.dtype) for x in (*subject.given, *own) if x.dtype.kind == "f"]
+    eps = max(float(info.eps) for info in infos)
+    underflow = max(float(info.tiny / info.eps) for info in infos)
     rng = np.random.default_rng(0)
-    nudged = subject.gradients(
-        [x + 8 * eps * np.abs(x).max(initial=0) * _cotangent(rng, x) for x in subject.exact], ws
-    )
-    for name, narrow, wide, near in zip(subject.names, found, exact, nudged, strict=True):
-        allowed = ROUNDINGS * eps * np.abs(wide).max(initial=0)
-        allowed += 8 * np.abs(near - wide).max(initial=0)
-        off = np.abs(narrow.astype(np.float64) - wide)
-        if not np.all((off <= allowed) if close else np.isfinite(narrow)):
-            index = np.unravel_index(np.argmax(np.nan_to_num(off, nan=np.inf)), off.shape)
+
+    def nudged(x: Array) -> Array:
+        return np.asarray(x + 8 * eps * np.abs(x).max(initial=0) * _cotangent(rng, x), x.dtype)
+
+    found = subject.gradients(subject.given, own)
+    smaller = subject.gradients([x / 8 for x in subject.exact], ws)
+    others = [subject.gradients([nudged(x) for x in subject.given], own) for _ in range(2)]
+    for i, (name, narrow, wide) in enumerate(zip(subject.names, found, exact, strict=True)):
+        usual = max(_largest(wide), _largest(smaller[i]))
+        blurred = max(_largest(other[i].astype(np.float64) - narrow) for other in others)
+        apart = np.nan_to_num(np.abs(narrow.astype(np.float64) - wide), nan=np.inf)
+        allowed = ROUNDINGS * eps * usual + 8 * blurred + underflow
+        if np.any(apart > allowed if close else ~np.isfinite(narrow)):
+            index = np.unravel_index(np.argmax(apart), apart.shape)
             raise GradientError(
                 f"{subject.title}: the gradient of argument {name!r} is right in float64, but not "
                 f"in {narrow.dtype}, at {name}{brackets(index)}: got {narrow[index]!s}, in "
                 f"float64 {wide[index]!s}. Likely cause: overflow, or digits lost by cancellation"
             )
+
+
+def _largest(x: Array) -> float:
+    return float(np.abs(x).max(initial=0.0, where=np.isfinite(x)))
 
 
 def _forward_mode(
@@ -676,14 +701,14 @@ def likely_cause(
             return "transposed: the gradient is right for the transposed array"
     ratios = found / right
     wrong = np.abs(ratios - 1) > LIMIT
-    if wrong.any() and np.ptp(ratios[wrong]) <= 1e-4 * np.abs(ratios[wrong]).max():
+    if wrong.any() and np.ptp(ratios[wrong]) <= 1e-5 * np.abs(ratios[wrong]).max():
         where = "" if wrong.all() else f", in {wrong.sum()} of {wrong.size} elements only"
         return _factor(float(ratios[wrong][0]), shapes) + where
     axis = _one_slice(found, list(sure.values()), shapes.get("the result", ()))
     if axis is not None:
         return f"missing sum over axis {axis} of the result: one slice of g is used, not all"
     offset = found - right
-    if len(sure) > 1 and np.ptp(offset) <= 1e-4 * np.abs(offset).max():
+    if len(sure) > 1 and np.ptp(offset) <= 1e-5 * np.abs(offset).max():
         return f"a constant is added: every element is off by {offset[0]:.6g}"
     return "no simple pattern: a term is missing, or the local gradient is another function's"
 
@@ -691,7 +716,7 @@ def likely_cause(
 def _factor(factor: float, shapes: Mapping[str, tuple[int, ...]]) -> str:
     """A factor in words: the sign, 2, 1/2, or a length that somebody divided by, or forgot to."""
     size, sign = abs(factor), ", and the sign" if factor < 0 else ""
-    if math.isclose(size, 1, rel_tol=1e-4):
+    if factor < 0 and math.isclose(size, 1, rel_tol=1e-5):
         return "sign: the gradient is minus what it should be"
     lengths = {2: ""}
     for name, shape in shapes.items():
@@ -700,7 +725,7 @@ def _factor(factor: float, shapes: Mapping[str, tuple[int, ...]]) -> str:
             lengths[n] = f" (n = {n} is the length of axis {axis} of {name})"
     for n, meaning in lengths.items():
         for text, value in ((f"factor {n}", n), (f"factor 1/{n}", 1 / max(n, 1))):
-            if n > 1 and math.isclose(size, value, rel_tol=1e-4):
+            if n > 1 and math.isclose(size, value, rel_tol=1e-5):
                 return text + meaning + sign
     return f"constant factor {size:.6g}{sign}"
 

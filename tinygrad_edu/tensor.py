@@ -471,10 +471,10 @@ class Tensor(Node):
         return record(_MATMUL, (other, self))
 
     def __pow__(self, other: Any) -> Tensor:
-        return call(np.power, self, other)
+        return record(_POWER, (self, other))
 
     def __rpow__(self, other: Any) -> Tensor:
-        return call(np.power, other, self)
+        return record(_POWER, (other, self))
 
     def __mod__(self, other: Any) -> Tensor:
         return call(np.remainder, self, other)
@@ -680,7 +680,8 @@ def select(outputs: tuple[Array, ...], *, index: int) -> Array:
 SELECT = REGISTRY[select]
 _ADD, _SUBTRACT = REGISTRY[np.add], REGISTRY[np.subtract]
 _MULTIPLY, _DIVIDE = REGISTRY[np.multiply], REGISTRY[np.divide]
-_NEGATIVE, _MATMUL, _GETITEM = REGISTRY[np.negative], REGISTRY[np.matmul], REGISTRY[getitem]
+_NEGATIVE, _POWER = REGISTRY[np.negative], REGISTRY[np.power]
+_MATMUL, _GETITEM = REGISTRY[np.matmul], REGISTRY[getitem]
 _new: Callable[[type[Tensor]], Tensor] = object.__new__
 
 _INSTEAD = {

@@ -315,7 +315,7 @@ def _linear_b(g: Array, out: Array, x: Array, W: Array, b: Array) -> Array:
 
 
 @op(wrt("x", _linear_x), wrt("W", _linear_W), wrt("b", _linear_b))
-def linear(x: Array, W: Array, b: Array | None = None) -> Array:
+def linear(x: Array, W: Array, b: Array = None) -> Array:
     """`x @ W + b`: a fully connected layer.
 
     Args:
