@@ -119,7 +119,6 @@ def test_names_can_be_listed() -> None:
     assert set(tg.__all__) - set(tg._ON_DEMAND) <= set(dir(tg))
 
 
-@pytest.mark.xfail(strict=True, reason="dir() leaves out what is loaded on demand")
 def test_names_that_are_loaded_on_demand_are_listed_too() -> None:
     code = "import tinygrad_edu as tg; print(set(tg.__all__) <= set(dir(tg)))"
     assert run(code) == "True"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.errors import AnomalyError, RuleError
+from tinygrad_edu.errors import AnomalyError, GraphError, RuleError
 from tinygrad_edu.graph import Node, topological_order
 from tinygrad_edu.mode import MODE, Edge
 from tinygrad_edu.op import Array, Op
@@ -57,7 +57,7 @@ def backpropagate(
         g = cotangents.pop(node, None)
         if g is None:  # not on the way from a seed to anything that is wanted
             continue
-        op, data = node._op, node._data
+        op, data = node._op, node._array
         assert op is not None, "the order holds recorded nodes only"
         if type(data) is tuple:
             g = tuple(np.zeros_like(data[i]) if i not in g else g[i] for i in range(len(data)))
@@ -70,14 +70,14 @@ def backpropagate(
             found[node] = g
         inputs: Any = node._inputs
         values, options, out, vjps = node._values, node._options, data, op.vjps
+        if mode.anomaly:
+            _check_unchanged(node)
         if create_graph:
             values = tuple(
-                source if isinstance(source, Node) and source._tracked else value
+                _unchanged(source, value) if isinstance(source, Node) and source._tracked else value
                 for source, value in zip(inputs, values, strict=True)
             )
             out = node._outputs() if type(data) is tuple else node
-        elif mode.anomaly:
-            _check_unchanged(node)
         position = -1
         for source in inputs:
             position += 1
@@ -89,7 +89,7 @@ def backpropagate(
                 share = vjps[0](g, out, *values, position=position, **options)
             else:
                 share = vjps[position](g, out, *values, **options)
-            target = source._data
+            target = source._array
             try:
                 fits = share.shape == target.shape and share.dtype is target.dtype
             except AttributeError:
@@ -106,6 +106,22 @@ def backpropagate(
             node._inputs = node._values = None
     # Every other cotangent has been passed on: those that are left belong to leaves.
     return found | {x: g for x, g in cotangents.items() if goals is None or x in goals}
+
+
+def _unchanged(source: Node, value: Array) -> Node:
+    """The Tensor itself, as a rule sees it, if it still is what the forward pass computed with.
+
+    Raises:
+        GraphError: if its data were changed in between.
+    """
+    now = source._array
+    if source._op is None and now is not value and not np.array_equal(now, value, equal_nan=True):
+        name = f" {source.name!r}" if source.name else ""
+        raise GraphError(
+            f"create_graph: the data of leaf{name} changed after the forward pass; compute the "
+            "result again"
+        )
+    return source
 
 
 def sum_to_shape(g: Array, shape: tuple[int, ...]) -> Array:
@@ -150,7 +166,7 @@ def _on_the_way(order: list[Node], wanted: set[Node]) -> set[Node]:
 
 def _fitted(share: Any, source: Node, op: Op, position: int) -> Any:
     """Give a contribution the shape and dtype of its argument, or say what is wrong with it."""
-    target = source._data
+    target = source._array
     if type(share) is dict and type(target) is tuple:
         return share
     shape = getattr(share, "shape", None)
@@ -203,19 +219,27 @@ def _watch(
             Edge(
                 op=op.name,
                 argument=op.argument(position),
-                upstream=plain(g),
-                contribution=plain(share),
-                before=plain(before),
-                after=plain(after),
+                upstream=_copied(g),
+                contribution=_copied(share),
+                before=_copied(before),
+                after=_copied(after),
                 output=node,
                 input=source,
             )
         )
 
 
+def _copied(value: Any) -> Any:
+    """What an observer may keep, and even write into."""
+    if isinstance(value, tuple):
+        return tuple(_copied(part) for part in value)
+    value = plain(value)
+    return value if value is None else value.copy()
+
+
 def plain(value: Any) -> Any:
     """The array behind a Tensor; anything else as it is."""
-    return value._data if isinstance(value, Node) else value
+    return value._array if isinstance(value, Node) else value
 
 
 def fingerprint(values: tuple[Any, ...]) -> tuple[int, ...]:

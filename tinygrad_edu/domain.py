@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from tinygrad_edu.errors import InputError
+
 
 @dataclass(frozen=True, slots=True)
 class Domain:
@@ -28,13 +30,13 @@ class Domain:
         """Refuse an empty interval and kinks outside it.
 
         Raises:
-            ValueError: if `low >= high` or a kink lies outside.
+            InputError: if `low >= high` or a kink lies outside.
         """
         if not self.low < self.high:
-            raise ValueError(f"Domain: expected low < high, got low={self.low}, high={self.high}")
+            raise InputError(f"Domain: expected low < high, got low={self.low}, high={self.high}")
         for kink in self.kinks:
             if not self.low < kink < self.high:
-                raise ValueError(f"Domain: kink {kink} is not inside ({self.low}, {self.high})")
+                raise InputError(f"Domain: kink {kink} is not inside ({self.low}, {self.high})")
 
 
 REAL = Domain()

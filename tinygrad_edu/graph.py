@@ -39,8 +39,8 @@ class Node:
 
     __slots__ = (
         "__weakref__",
-        "_data",  # the array; a tuple of arrays for an op with several outputs
-        "_held",  # whether an op may have kept `_data`, or it may be a view of other data
+        "_array",  # the array; a tuple of arrays for an op with several outputs
+        "_held",  # whether an op may have kept `_array`, or it may be a view of other data
         "_inputs",  # as the op got them; None once freed
         "_meta",  # None, or a dict of what few nodes have: name, scope, source line, ...
         "_op",  # None for a leaf
@@ -50,7 +50,7 @@ class Node:
         "grad",
     )
 
-    _data: Any
+    _array: Any
     _held: bool
     _inputs: tuple[Any, ...] | None
     _meta: dict[str, Any] | None
@@ -189,7 +189,7 @@ def _array_inputs(value: Any) -> list[tuple[str, Any]]:
 
 def _vertex(value: Any, index: int, inputs: tuple[tuple[str, int], ...]) -> Vertex:
     node = value if isinstance(value, Node) else None
-    data = value if node is None else node._data
+    data = value if node is None else node._array
     op = node._op if node is not None else None
     plain: dict[str, Any] = {}
     if node is not None and op is not None:

@@ -6,11 +6,14 @@ to the asyncio task, costs one look-up per op, and ends with its `with` block.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import wraps
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any, NamedTuple
+
+from tinygrad_edu.errors import DtypeError
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +65,64 @@ PLAIN = Mode()
 MODE: ContextVar[Mode] = ContextVar("tinygrad_edu.mode", default=PLAIN)
 
 
-@contextmanager
-def _changed(**settings: Any) -> Iterator[None]:
-    token = MODE.set(replace(MODE.get(), **settings))
-    try:
-        yield
-    finally:
-        MODE.reset(token)
+class Block:
+    """A `with` block (and decorator) in which some settings differ.
+
+    Blocks must nest, as `with` makes them do; two generators that hold one each must be closed in
+    the reverse order of their beginning.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self._settings = settings
+        self._outer: list[Mode] = []
+
+    def __enter__(self) -> None:
+        self._outer.append(MODE.get())
+        MODE.set(replace(MODE.get(), **self._settings))
+
+    def __exit__(self, *_: object) -> None:
+        MODE.set(self._outer.pop())
+
+    def __call__(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        """Put all of `f`'s body into such a block: also that of a generator or a coroutine."""
+
+        def again() -> Block:  # calls may overlap, so each has a block of its own
+            return type(self)(**self._settings)
+
+        @wraps(f)
+        def inside(*args: Any, **kwargs: Any) -> Any:
+            with again():
+                return f(*args, **kwargs)
+
+        @wraps(f)
+        async def awaited(*args: Any, **kwargs: Any) -> Any:
+            with again():
+                return await f(*args, **kwargs)
+
+        @wraps(f)
+        def stepwise(*args: Any, **kwargs: Any) -> Any:
+            steps, sent = f(*args, **kwargs), None
+            while True:
+                with again():
+                    try:
+                        item = steps.send(sent)
+                    except StopIteration as end:
+                        return end.value
+                sent = yield item  # outside the block: this is where the consumer runs
+
+        if isasyncgenfunction(f):
+            raise DtypeError(f"{f.__name__}: is an async generator; write the `with` block inside")
+        return awaited if iscoroutinefunction(f) else stepwise if isgeneratorfunction(f) else inside
 
 
-@contextmanager
-def no_grad() -> Iterator[None]:
+def no_grad() -> Block:
     """Record nothing inside the block, or inside the decorated function; local to the thread."""
-    with _changed(recording=False):
-        yield
+    return Block(recording=False)
 
 
-@contextmanager
-def enable_grad() -> Iterator[None]:
+def enable_grad() -> Block:
     """Record again inside a `no_grad` block."""
-    with _changed(recording=True):
-        yield
+    return Block(recording=True)
 
 
 def is_grad_enabled() -> bool:
@@ -90,42 +130,33 @@ def is_grad_enabled() -> bool:
     return MODE.get().recording
 
 
-@contextmanager
-def scope(name: str) -> Iterator[None]:
+class Scope(Block):
+    """The block of `scope`, whose name depends on the scopes around it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name)
+
+    def __enter__(self) -> None:
+        outer = MODE.get()
+        name = self._settings["name"]
+        self._outer.append(outer)
+        MODE.set(replace(outer, scope=f"{outer.scope}/{name}" if outer.scope else name))
+
+
+def scope(name: str) -> Block:
     """Name a part of the graph: nodes made inside belong to it; scopes nest with "/"."""
-    outer = MODE.get().scope
-    with _changed(scope=f"{outer}/{name}" if outer else name):
-        yield
+    return Scope(name)
 
 
-@contextmanager
-def detect_anomaly() -> Iterator[None]:
+def detect_anomaly() -> Block:
     """Check every value, forward and backward, and name the first op that made a non-finite one.
 
     Also notices arrays that changed between forward and backward through an alias that the engine
     cannot see (an array taken from `.data` before the forward pass). Slow; for debugging.
     """
-    with _changed(anomaly=True):
-        yield
+    return Block(anomaly=True)
 
 
-@contextmanager
-def observe(observer: Callable[[Edge], object]) -> Iterator[None]:
+def observe(observer: Callable[[Edge], object]) -> Block:
     """Call `observer(edge)` for every edge that a backward pass takes inside the block."""
-    with _changed(observers=(*MODE.get().observers, observer)):
-        yield
-
-
-@contextmanager
-def by_name() -> Iterator[None]:
-    """Compute through the ops' public functions inside the block, not their bare forwards."""
-    with _changed(by_name=True):
-        yield
-
-
-@contextmanager
-def journal() -> Iterator[list[Any]]:
-    """Collect every node that is recorded inside the block."""
-    nodes: list[Any] = []
-    with _changed(journal=nodes):
-        yield nodes
+    return Block(observers=(*MODE.get().observers, observer))

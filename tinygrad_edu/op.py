@@ -151,7 +151,9 @@ def register(
     by_name = {rule.argument: rule for rule in rules}
     aligned = tuple(by_name.get(argument) for argument in arguments)
     direct = bind is None and not variadic
-    if bind is None and rules:
+    if bind is None and variadic:
+        bind = _list_binder(name, options)
+    elif bind is None and rules:
         bind = _binder(name, function, arguments, options)
     if broadcasts is None:
         # A ufunc with a core signature (matmul) broadcasts only its stacks: the rules see to it.
@@ -312,6 +314,21 @@ def _binder(
         if missing := sorted(required - set(chosen)):
             raise UnsupportedError(f"{name}: option {missing[0]!r} is missing")
         return tuple(inputs[i] for i in range(count)), chosen
+
+    return bind
+
+
+def _list_binder(name: str, options: dict[str, Any]) -> Callable[..., Bound]:
+    """Read calls of a function that takes its list as `*arrays`."""
+
+    def bind(*args: Any, **kwargs: Any) -> Bound:
+        if unknown := [key for key in kwargs if key not in options]:
+            supported = ", ".join(options) or "none"
+            raise UnsupportedError(
+                f"{name}: option {unknown[0]!r} has no gradient rule; "
+                f"supported options: {supported}"
+            )
+        return args, kwargs
 
     return bind
 

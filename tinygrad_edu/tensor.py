@@ -7,6 +7,7 @@ gradient may be wanted, keeps the op, the inputs and the arrays it computed with
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from types import NoneType
@@ -58,15 +59,15 @@ def record(op: Op, inputs: tuple[Any, ...], options: Mapping[str, Any] = NO_OPTI
         if isinstance(x, Tensor):
             x._held = True
             tracked = tracked or x._tracked
-            values.append(x._data)
+            values.append(x._array)
         elif type(x) in _IMMUTABLE:
             values.append(x)
         else:  # an array (or list) that its owner may change later
             foreign = True
             values.append(_frozen(x, op, len(values)))
-    if tracked and op.partial:
-        _check_rules(op, inputs)
     mode = MODE.get()
+    if tracked and op.partial and mode.recording:
+        _check_rules(op, inputs)
     forward = op.public if mode.by_name else op.forward
     try:
         data = forward(*values, **options)
@@ -83,7 +84,7 @@ def record(op: Op, inputs: tuple[Any, ...], options: Mapping[str, Any] = NO_OPTI
             x if isinstance(x, Tensor) else value for x, value in zip(inputs, values, strict=True)
         )
     node = _new(Tensor)
-    node._data = data
+    node._array = data
     node._op = op
     node._inputs = inputs
     node._values = tuple(values)  # of arrays alone: the garbage collector soon lets go of it
@@ -160,10 +161,11 @@ class Tensor(Node):
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
-        if isinstance(data, Node) or not hasattr(type(data), "__array_function__"):
+        if isinstance(data, np.ndarray):
+            _refuse_masked(data)
             data = np.array(data, dtype=dtype)
-        elif isinstance(data, np.ndarray):
-            data = np.array(data, dtype=dtype, copy=True)
+        elif isinstance(data, Node) or not hasattr(type(data), "__array_function__"):
+            data = np.array(data, dtype=dtype)
         elif dtype is not None:
             data = data.astype(dtype)
         if data.dtype.kind not in "biufc":
@@ -181,22 +183,22 @@ class Tensor(Node):
         """The array. Of a leaf it may be written into, or assigned anew (same shape and dtype).
 
         While a graph holds a leaf's array, a fresh copy is handed out and becomes the leaf's, so
-        that gradients stay those of the values they were computed from.
+        that gradients stay those of the values they were computed from. So take it anew after
+        each forward pass: an array taken before may no longer be the leaf's.
         """
-        data = self._data
         if self._op is not None:
-            return _read_only(data)
+            return _read_only(self._array)
         if self._held:
-            # Two references: this attribute and the argument of getrefcount itself, and the
-            # local name. More means that a graph (or a view in one) may still need the array.
-            if sys.getrefcount(data) > 3 or getattr(data, "base", None) is not None:
-                data = self._data = data.copy()
+            # More references than ours mean that a graph, or a view in one, may need the array.
+            shared = sys.getrefcount(self._array) > _OWN_REFERENCES
+            if shared or getattr(self._array, "base", None) is not None:
+                self._array = self._array.copy()
             self._held = False
-        return data
+        return self._array
 
     @data.setter
     def data(self, value: Array) -> None:
-        if value is self._data:  # t.data -= ... ends here
+        if value is self._array:  # t.data -= ... ends here
             return
         if self._op is not None:
             raise GraphError(
@@ -209,7 +211,7 @@ class Tensor(Node):
                 f"Tensor.data: expected an array of shape {self.shape} and dtype {self.dtype}, got "
                 f"{_describe(value)}" + (f" for {self.name!r}" if self.name else "")
             )
-        self._data = value.copy()
+        self._array = value.copy()
         self._held = False
 
     @property
@@ -224,9 +226,9 @@ class Tensor(Node):
                 f"requires_grad: the result of {self._op.name} depends on tensors that require a "
                 "gradient; use detach() to leave the graph"
             )
-        if wanted and self._data.dtype.kind != "f":
+        if wanted and self._array.dtype.kind != "f":
             raise DtypeError(
-                f"requires_grad: expected a float dtype, got {self._data.dtype}"
+                f"requires_grad: expected a float dtype, got {self._array.dtype}"
                 + (f" for {self.name!r}" if self.name else "")
                 + "; use Tensor(data, dtype=float, requires_grad=True)"
             )
@@ -235,24 +237,24 @@ class Tensor(Node):
     @property
     def shape(self) -> tuple[int, ...]:
         """See `ndarray.shape`."""
-        shape: tuple[int, ...] = self._data.shape
+        shape: tuple[int, ...] = self._array.shape
         return shape
 
     @property
     def ndim(self) -> int:
         """See `ndarray.ndim`."""
-        return len(self._data.shape)
+        return len(self._array.shape)
 
     @property
     def size(self) -> int:
         """See `ndarray.size`."""
-        size: int = self._data.size
+        size: int = self._array.size
         return size
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """See `ndarray.dtype`."""
-        dtype: np.dtype[Any] = self._data.dtype
+        dtype: np.dtype[Any] = self._array.dtype
         return dtype
 
     @property
@@ -290,9 +292,14 @@ class Tensor(Node):
             )
         found = backpropagate({self: seed(self, g, "backward")}, retain_graph=retain_graph)
         for tensor, grad in found.items():
-            if tensor._op is not None or isinstance(grad, np.generic):
-                grad = np.array(grad)  # 0-d, or retained: other nodes may share the array
-            tensor.grad = grad if tensor.grad is None else tensor.grad + grad
+            if tensor._op is not None:
+                grad = grad.copy()  # of a result: other nodes may share the array
+            if tensor.grad is not None:
+                grad = tensor.grad + grad
+            dtype = tensor._array.dtype
+            if isinstance(grad, np.generic) or grad.dtype != dtype:  # 0-d, or the byte order
+                grad = np.asarray(grad, dtype=dtype)
+            tensor.grad = grad
 
     def zero_grad(self) -> None:
         """Forget the gradient."""
@@ -307,10 +314,10 @@ class Tensor(Node):
     def detach(self) -> Tensor:
         """The same numbers, outside the graph."""
         self._held = True
-        return _constant(self._data)
+        return _constant(self._array)
 
     def _outputs(self) -> tuple[Any, ...]:
-        return tuple(record(SELECT, (self,), {"index": index}) for index in range(len(self._data)))
+        return tuple(record(SELECT, (self,), {"index": index}) for index in range(len(self._array)))
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -326,11 +333,11 @@ class Tensor(Node):
         """
         if self.size != 1:
             raise InputError(f"item: expected one element, got shape {self.shape}")
-        return np.asarray(self._data).item()
+        return np.asarray(self._array).item()
 
     def tolist(self) -> Any:
         """See `ndarray.tolist`."""
-        return np.asarray(self._data).tolist()
+        return np.asarray(self._array).tolist()
 
     def __bool__(self) -> bool:
         if self.size != 1:
@@ -344,9 +351,11 @@ class Tensor(Node):
         return format(self.item(), spec) if spec else str(self)
 
     def __repr__(self) -> str:
-        small = self.size <= 8 and isinstance(self._data, (np.ndarray, np.generic))
-        numbers = np.array2string(np.asarray(self._data), separator=", ").replace("\n", "")
-        parts = [numbers if small else f"shape={self.shape}", str(self.dtype)]
+        if self.size <= 8 and isinstance(self._array, (np.ndarray, np.generic)):
+            numbers = np.array2string(np.asarray(self._array), separator=", ")
+            parts = [numbers.replace("\n", ""), str(self.dtype)]
+        else:
+            parts = [f"shape={self.shape}", str(self.dtype)]
         if self.name:
             parts.append(f"name={self.name!r}")
         if self._op is not None:
@@ -388,7 +397,7 @@ class Tensor(Node):
             "conversion to an ndarray",
             "np.stack([t, u]) to join tensors, np.broadcast_to(t, shape) to fill an array",
         )
-        return np.array(self._data, dtype=dtype, copy=True if copy is None else copy)
+        return np.array(self._array, dtype=dtype, copy=True if copy is None else copy)
 
     def _refuse_if_tracked(self, what: str, instead: str) -> None:
         if self._tracked:
@@ -405,13 +414,11 @@ class Tensor(Node):
                 f"copy, deepcopy and pickle work on leaves only, this is the result of "
                 f"{self._op.name}; use detach()"
             )
-        return _rebuild, (self.data, self._tracked, self.name, self.grad)
+        grad = None if self.grad is None else self.grad.copy()
+        return _rebuild, (self.data, self._tracked, self.name, grad)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        rebuild, (data, *rest, grad) = self.__reduce__()
-        copied: Tensor = rebuild(data, *rest, None if grad is None else grad.copy())
-        memo[id(self)] = copied
-        return copied
+        return copy.copy(self)  # which copies the data already
 
     # -- operators: straight to `record` -----------------------------------------------------
 
@@ -519,53 +526,53 @@ class Tensor(Node):
 
     # -- ndarray's methods -------------------------------------------------------------------
 
-    def sum(self, axis: Any = None, **options: Any) -> Tensor:
+    def sum(self, *args: Any, **options: Any) -> Tensor:
         """See `np.sum`."""
-        return call(np.sum, self, axis=axis, **options)
+        return call(np.sum, self, *args, **options)
 
-    def mean(self, axis: Any = None, **options: Any) -> Tensor:
+    def mean(self, *args: Any, **options: Any) -> Tensor:
         """See `np.mean`."""
-        return call(np.mean, self, axis=axis, **options)
+        return call(np.mean, self, *args, **options)
 
-    def max(self, axis: Any = None, **options: Any) -> Tensor:
+    def max(self, *args: Any, **options: Any) -> Tensor:
         """See `np.max`."""
-        return call(np.max, self, axis=axis, **options)
+        return call(np.max, self, *args, **options)
 
-    def min(self, axis: Any = None, **options: Any) -> Tensor:
+    def min(self, *args: Any, **options: Any) -> Tensor:
         """See `np.min`."""
-        return call(np.min, self, axis=axis, **options)
+        return call(np.min, self, *args, **options)
 
-    def prod(self, axis: Any = None, **options: Any) -> Tensor:
+    def prod(self, *args: Any, **options: Any) -> Tensor:
         """See `np.prod`."""
-        return call(np.prod, self, axis=axis, **options)
+        return call(np.prod, self, *args, **options)
 
-    def var(self, axis: Any = None, **options: Any) -> Tensor:
+    def var(self, *args: Any, **options: Any) -> Tensor:
         """See `np.var`."""
-        return call(np.var, self, axis=axis, **options)
+        return call(np.var, self, *args, **options)
 
-    def std(self, axis: Any = None, **options: Any) -> Tensor:
+    def std(self, *args: Any, **options: Any) -> Tensor:
         """See `np.std`."""
-        return call(np.std, self, axis=axis, **options)
+        return call(np.std, self, *args, **options)
 
-    def cumsum(self, axis: Any = None) -> Tensor:
+    def cumsum(self, *args: Any, **options: Any) -> Tensor:
         """See `np.cumsum`."""
-        return call(np.cumsum, self, axis=axis)
+        return call(np.cumsum, self, *args, **options)
 
-    def argmax(self, axis: Any = None, **options: Any) -> Tensor:
+    def argmax(self, *args: Any, **options: Any) -> Tensor:
         """See `np.argmax`."""
-        return call(np.argmax, self, axis=axis, **options)
+        return call(np.argmax, self, *args, **options)
 
-    def argmin(self, axis: Any = None, **options: Any) -> Tensor:
+    def argmin(self, *args: Any, **options: Any) -> Tensor:
         """See `np.argmin`."""
-        return call(np.argmin, self, axis=axis, **options)
+        return call(np.argmin, self, *args, **options)
 
-    def all(self, axis: Any = None, **options: Any) -> Tensor:
+    def all(self, *args: Any, **options: Any) -> Tensor:
         """See `np.all`."""
-        return call(np.all, self, axis=axis, **options)
+        return call(np.all, self, *args, **options)
 
-    def any(self, axis: Any = None, **options: Any) -> Tensor:
+    def any(self, *args: Any, **options: Any) -> Tensor:
         """See `np.any`."""
-        return call(np.any, self, axis=axis, **options)
+        return call(np.any, self, *args, **options)
 
     def clip(self, *bounds: Any, **options: Any) -> Tensor:
         """See `np.clip`."""
@@ -575,13 +582,13 @@ class Tensor(Node):
         """See `np.reshape`; the shape as one tuple or as several numbers."""
         return call(np.reshape, self, shape[0] if len(shape) == 1 else shape, **options)
 
-    def ravel(self) -> Tensor:
+    def ravel(self, *args: Any, **options: Any) -> Tensor:
         """See `np.ravel`."""
-        return call(np.ravel, self)
+        return call(np.ravel, self, *args, **options)
 
-    def flatten(self) -> Tensor:
+    def flatten(self, *args: Any, **options: Any) -> Tensor:
         """See `ndarray.flatten`; a Tensor's results are never written into, so no copy is made."""
-        return call(np.ravel, self)
+        return call(np.ravel, self, *args, **options)
 
     def transpose(self, *axes: Any) -> Tensor:
         """See `np.transpose`; the axes as one tuple or as several numbers."""
@@ -596,9 +603,9 @@ class Tensor(Node):
         """See `np.swapaxes`."""
         return call(np.swapaxes, self, axis1, axis2)
 
-    def squeeze(self, axis: Any = None) -> Tensor:
+    def squeeze(self, *args: Any, **options: Any) -> Tensor:
         """See `np.squeeze`."""
-        return call(np.squeeze, self, axis=axis)
+        return call(np.squeeze, self, *args, **options)
 
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
         """See `np.diagonal`."""
@@ -608,20 +615,25 @@ class Tensor(Node):
         """See `np.trace`."""
         return call(np.trace, self, offset, axis1, axis2)
 
-    def take(self, indices: Any, axis: Any = None) -> Tensor:
+    def take(self, indices: Any, *args: Any, **options: Any) -> Tensor:
         """See `np.take`."""
-        return call(np.take, self, indices, axis=axis)
+        return call(np.take, self, indices, *args, **options)
 
     def dot(self, other: Any) -> Tensor:
         """See `np.dot`."""
         return call(np.dot, self, other)
 
-    def copy(self) -> Tensor:
-        """A copy that the gradient flows through."""
-        return call(np.copy, self)
+    def copy(self, order: str = "C") -> Tensor:
+        """A copy that the gradient flows through; see `ndarray.copy`."""
+        return call(np.copy, self, order=order)
 
-    def astype(self, dtype: Any) -> Tensor:
-        """A copy in another dtype; the gradient comes back in this one's."""
+    def astype(self, dtype: Any, copy: bool = True) -> Tensor:
+        """In another dtype; the gradient comes back in this one's.
+
+        Args:
+            dtype: what to convert to.
+            copy: as for `ndarray.astype`; results are never written into, so it changes nothing.
+        """
         return call(astype, self, dtype=dtype)
 
     # -- NumPy's protocols: the same for its functions and for our own ops ---------------------
@@ -652,7 +664,7 @@ def seed(output: Tensor, g: Any, caller: str) -> Array:
         InputError: if `g` is missing for more than one element, or has another shape.
         DtypeError: if `g` is not real.
     """
-    data = output._data
+    data = output._array
     if g is None:
         if data.size != 1:
             raise InputError(
@@ -668,7 +680,7 @@ def seed(output: Tensor, g: Any, caller: str) -> Array:
         raise InputError(f"{caller}: g must have the output's shape {output.shape}, got {g.shape}")
     if g.dtype.kind not in "biuf":
         raise DtypeError(f"{caller}: g must be real, got dtype {g.dtype}")
-    return g if g.dtype == data.dtype else g.astype(data.dtype)
+    return g.astype(data.dtype)  # a copy: the caller may go on writing into its own
 
 
 @op(wrt("outputs", lambda g, out, outputs, *, index: {index: g}))
@@ -692,8 +704,15 @@ _INSTEAD = {
 }
 
 
+def _refuse_masked(array: Any) -> None:
+    if isinstance(array, np.ma.MaskedArray):
+        raise DtypeError(
+            "a masked array would lose its mask; use array.filled(value), or np.where(mask, ...)"
+        )
+
+
 def _init_leaf(tensor: Tensor, data: Array) -> None:
-    tensor._data = data
+    tensor._array = data
     tensor._op = None
     tensor._inputs = ()
     tensor._values = None
@@ -747,14 +766,18 @@ def _frozen(value: Any, op: Op | None = None, argument: int | str = "index") -> 
     if isinstance(value, Tensor):
         if value._tracked:
             where = "" if op is None else f"{op.name}: "
+            name = argument if op is None or isinstance(argument, str) else op.argument(argument)
             raise UnsupportedError(
-                f"{where}no gradient is defined for argument {argument!r}, but it is tracked: "
+                f"{where}no gradient is defined for argument {name!r}, but it is tracked: "
                 f"{_describe(value)}; pass t.detach() if none is wanted"
             )
         value._held = True
-        return value._data
+        return value._array
     if isinstance(value, np.ndarray):
-        return value.copy() if value.flags.writeable or value.base is not None else value
+        _refuse_masked(value)
+        if type(value) is np.ndarray and value.base is None and not value.flags.writeable:
+            return value
+        return np.array(value)  # not copy(): a subclass (np.matrix) may mean another `*` by it
     array_expected = isinstance(argument, int) and op is not None and op.rule(argument) is not None
     if isinstance(value, (list, tuple)):
         if array_expected:
@@ -771,7 +794,7 @@ def _frozen(value: Any, op: Op | None = None, argument: int | str = "index") -> 
                 f"{type(value).__name__}"
             )
         return array
-    return value
+    return value.copy() if hasattr(type(value), "__array_function__") else value
 
 
 def _check_rules(op: Op, inputs: tuple[Any, ...]) -> None:
@@ -823,7 +846,7 @@ def _read_only(data: Any) -> Any:
 def _describe(value: Any) -> str:
     if isinstance(value, Node):
         name = f" {value.name!r}" if value.name else ""
-        return f"Tensor{name} of shape {value._data.shape} and dtype {value._data.dtype}"
+        return f"Tensor{name} of shape {value._array.shape} and dtype {value._array.dtype}"
     if hasattr(value, "dtype"):
         return f"{type(value).__name__} of shape {value.shape} and dtype {value.dtype}"
     return f"{type(value).__name__} {value!r}"[:80]
@@ -847,7 +870,11 @@ def _unsupported(function: Callable[..., Any]) -> str:
     name = f"{module}.{getattr(function, '__name__', function)}".replace("numpy.", "np.", 1)
     instead = _INSTEAD.get(function)
     return f"{name}: has no gradient rule; " + (
-        f"use {instead}"
+        f"use {instead}, or detach() first"
         if instead
         else "register one (tg.register), write it with functions that have one, or detach() first"
     )
+
+
+_PROBE = Tensor(0.0)
+_OWN_REFERENCES = sys.getrefcount(_PROBE._array)  # asked as in `Tensor.data`; Pythons differ

@@ -9,17 +9,19 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from tinygrad_edu.backward import backpropagate
 from tinygrad_edu.errors import GraphError, InputError, UnsupportedError
-from tinygrad_edu.mode import by_name
+from tinygrad_edu.mode import Block
 from tinygrad_edu.op import Op
 from tinygrad_edu.ops.index import getitem
 from tinygrad_edu.ops.shape import astype
-from tinygrad_edu.tensor import Tensor
+from tinygrad_edu.tensor import Tensor, seed
 
 _INFIX = {
     np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/", np.power: "**",
@@ -221,20 +223,21 @@ def trace(f: Callable[..., Any], *inputs: Any) -> Program:
     chosen = any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
     tensors: list[Tensor] = []
     for name, x in zip(names, inputs, strict=True):
-        value = np.asarray(x._data if isinstance(x, Tensor) else x)
+        value = np.asarray(x._array if isinstance(x, Tensor) else x)
         tracked = x.requires_grad if chosen and isinstance(x, Tensor) else not chosen
         tracked = tracked and value.dtype.kind == "f"
         tensors.append(Tensor(_Tracer(value, tape, name), tracked, name))
-    with by_name():
+    with Block(by_name=True):
         y = f(*tensors)
     if not isinstance(y, Tensor) or not y.requires_grad:
         raise GraphError("trace: the result of f does not depend on any float input")
     if y.size != 1:
         raise InputError(f"trace: f must return one element, got shape {y.shape}")
     forward = len(tape.lines)
-    y.backward()
-    asked = [(name, t) for name, t in zip(names, tensors, strict=True) if t.requires_grad]
-    return _written(f, tape, forward, tensors, y, asked)
+    asked = [t for t in tensors if t.requires_grad]
+    found = backpropagate({y: seed(y, None, "trace")}, asked)
+    gradients = {t: found[t] if t in found else np.zeros_like(t._array) for t in asked}
+    return _written(f, tape, forward, tensors, y, gradients)
 
 
 def _written(
@@ -243,33 +246,25 @@ def _written(
     forward: int,
     tensors: Sequence[Tensor],
     y: Tensor,
-    asked: Sequence[tuple[str, Tensor]],
+    gradients: dict[Tensor, _Tracer],
 ) -> Program:
     """Drop lines that nothing depends on, give names, and write the text."""
-    inputs = [t._data for t in tensors]
-    zeros = [(name, t) for name, t in asked if t.grad is None]
-    for _, t in zeros:  # f does not depend on it
-        t.grad = tape.run(np.zeros_like, (t._data,), {})
-    needed = {id(y._data), *(id(t.grad) for _, t in asked)}
-    kept = []
-    for number, line in reversed(list(enumerate(tape.lines))):
-        if any(id(target) in needed for target in line.targets):
-            needed.update(id(source) for source in line.sources())
-            kept.append((number, line))
-    kept.reverse()
-    taken = {tracer.name for tracer in inputs}
-    for i, constant in enumerate(tape.constants):
-        constant.name = f"c{i + 1}"
-    for name, t in asked:
-        t.grad.name = t.grad.name or f"d_{name}"
-    count = 0
-    for _, line in kept:
-        for target in line.targets:
-            while not target.name or target.name in taken:
-                count += 1
-                target.name = f"t{count}"
-            taken.add(target.name)
-    title = f.__name__ if f.__name__.isidentifier() else "program"
+    inputs: list[_Tracer] = [t._array for t in tensors]
+    result: _Tracer = y._array
+    kept = _needed(tape.lines, [result, *gradients.values()])
+    for t, gradient in gradients.items():
+        gradient.name = gradient.name or f"d_{t._array.name}"
+    taken = {"np", "tg", *(tracer.name for tracer in inputs)}
+    for prefix, tracers in (
+        ("c", tape.constants),
+        ("t", [target for _, line in kept for target in line.targets]),
+    ):
+        fresh = (name for i in count(1) if (name := f"{prefix}{i}") not in taken)
+        for tracer in tracers:
+            tracer.name = tracer.name if tracer.name not in {"", *taken} else next(fresh)
+            taken.add(tracer.name)
+    functions: dict[str, Any] = {}
+    title = f.__name__ if f.__name__.isidentifier() and f.__name__ not in taken else "program"
     rows = [(f"def {title}({', '.join(tracer.name for tracer in inputs)}):", "")]
     for kind, tracers in (("input", inputs), ("constant", tape.constants)):
         rows.extend((f"    # {kind} {t.name}: {t.dtype} {t.shape}", "") for t in tracers)
@@ -280,21 +275,35 @@ def _written(
         rows.append((f"    # {section}", ""))
         rows.extend(
             (
-                f"    {', '.join(target.name for target in line.targets)} = {_expression(line)}",
+                f"    {', '.join(t.name for t in line.targets)} = {_expression(line, functions)}",
                 ", ".join(str(target.shape) for target in line.targets),
             )
             for line in of_section
         )
-    rows.append((f"    return {y._data.name}, {_text(tuple(t.grad for _, t in asked))}", ""))
-    width = min(max(len(text) for text, shape in rows if shape), 60)
+    rows.append((f"    return {result.name}, {_text(tuple(gradients.values()))}", ""))
+    width = min(max((len(text) for text, shape in rows if shape), default=0), 60)
     source = "\n".join(f"{text:<{width}}  # {shape}" if shape else text for text, shape in rows)
     constants = {constant.name: constant.value for constant in tape.constants}
     shapes = {tracer.name: tracer.shape for tracer in inputs}
-    return Program(title, source, constants, shapes)
+    return Program(title, source, constants | functions, shapes)
 
 
-def _expression(line: _Line) -> str:
-    """A line's right-hand side: infix where Python has an operator, a call otherwise."""
+def _needed(lines: list[_Line], results: list[_Tracer]) -> list[tuple[int, _Line]]:
+    """The lines that the results depend on, with their numbers."""
+    needed = {id(result) for result in results}
+    kept = []
+    for number, line in reversed(list(enumerate(lines))):
+        if any(id(target) in needed for target in line.targets):
+            needed.update(id(source) for source in line.sources())
+            kept.append((number, line))
+    return kept[::-1]
+
+
+def _expression(line: _Line, functions: dict[str, Any]) -> str:
+    """A line's right-hand side: infix where Python has an operator, a call otherwise.
+
+    A function that neither `np` nor `tg` has (an op of the user's) is added to `functions`.
+    """
     args = [_text(arg) for arg in line.args]
     if not line.options:
         if line.function in _INFIX and len(args) == 2:
@@ -306,9 +315,12 @@ def _expression(line: _Line) -> str:
             many = isinstance(index, tuple) and index
             return f"{args[0]}[{', '.join(map(_index, index)) if many else _index(index)}]"
     options = [f"{key}={_text(value)}" for key, value in line.options.items()]
-    module = getattr(line.function, "__module__", "numpy")  # ufuncs have none before NumPy 2.1
-    prefix = "tg" if module.startswith("tinygrad_edu") else module.replace("numpy", "np", 1)
-    return f"{prefix}.{line.function.__name__}({', '.join([*args, *options])})"
+    name = line.function.__name__
+    for prefix, module in (("np", np), ("np.linalg", np.linalg), ("tg", sys.modules[__package__])):
+        if getattr(module, name, None) is line.function:
+            return f"{prefix}.{name}({', '.join([*args, *options])})"
+    functions[name] = line.function
+    return f"{name}({', '.join([*args, *options])})"
 
 
 def _text(part: Any) -> str:
@@ -327,8 +339,9 @@ def _text(part: Any) -> str:
     if part is Ellipsis:
         return "..."
     text = repr(part)
-    if isinstance(part, float) and not np.isfinite(part):
-        text = f"float({str(part)!r})"
+    if isinstance(part, (float, np.floating)) and not np.isfinite(part):
+        kind = "float" if isinstance(part, float) else f"np.{type(part).__name__}"
+        text = f"{kind}({str(part)!r})"
     return f"({text})" if text.startswith("-") else text
 
 
@@ -349,12 +362,12 @@ def _values(part: Any) -> Any:
 
 def _parameter_names(f: Callable[..., Any], count: int) -> list[str]:
     """The names of `f`'s positional parameters, `x1, x2, ...` for those that have none."""
-    names: list[str] = []
+    names: list[str] = []  # "np" and "tg" are what the program itself calls
     for p in inspect.signature(f).parameters.values():
         if p.kind is p.VAR_POSITIONAL:
             names += [f"{p.name}{i + 1}" for i in range(count - len(names))]
         elif p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD):
-            names.append(p.name)
+            names.append(f"{p.name}_" if p.name in ("np", "tg") else p.name)
     if len(names) < count:
         raise InputError(f"trace: f takes {len(names)} arguments, got {count}")
     return names[:count]

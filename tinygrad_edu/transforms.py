@@ -17,7 +17,7 @@ import numpy as np
 from tinygrad_edu.backward import backpropagate, plain
 from tinygrad_edu.errors import DtypeError, GraphError, InputError
 from tinygrad_edu.graph import Node, topological_order
-from tinygrad_edu.mode import MODE, enable_grad, journal
+from tinygrad_edu.mode import MODE, Block, enable_grad
 from tinygrad_edu.op import Array, Op, wrt
 from tinygrad_edu.tensor import Tensor, record, seed
 
@@ -78,7 +78,7 @@ def gradients(
                 + (f" ({x.name!r})" if x.name else "")
                 + "; pass allow_unused=True to get zeros"
             )
-        results.append(found[x] if x in found else Tensor(np.zeros_like(x._data)))
+        results.append(found[x] if x in found else Tensor(np.zeros_like(x._array)))
     return results[0] if one_x else tuple(results)
 
 
@@ -103,7 +103,7 @@ def value_and_grad(f: Function, argnums: Argnums = 0) -> Function:
                 f"grad: {_name(f)} must return one element, got shape {y.shape}; use "
                 "tg.jacobian, tg.elementwise_grad or tg.vjp"
             )
-        return call.outward(y), call.by_argument(call.pull([(y, None)]))
+        return call.value(), call.by_argument(call.pull([(y, None)]))
 
     return evaluated
 
@@ -130,7 +130,7 @@ def elementwise_grad(f: Function, argnums: Argnums = 0) -> Function:
     def derivative(*args: Any, **kwargs: Any) -> Any:
         call = _Call(f, args, kwargs, argnums, "elementwise_grad")
         y = call.only_output()
-        return call.by_argument(call.pull([(y, np.ones_like(y._data))]))
+        return call.by_argument(call.pull([(y, np.ones_like(y._array))]))
 
     return derivative
 
@@ -175,7 +175,7 @@ def jvp(f: Function, xs: Any, vs: Any) -> tuple[Any, Any]:
     if len(xs) != len(vs):
         raise InputError(f"jvp: expected one tangent per argument ({len(xs)}), got {len(vs)}")
     call = _Call(f, xs, {}, tuple(range(len(xs))), "jvp")
-    dummies = [Tensor(np.zeros_like(y._data), requires_grad=y.requires_grad) for y in call.outputs]
+    dummies = [Tensor(np.zeros_like(y._array), requires_grad=y.requires_grad) for y in call.outputs]
     tangents = {x: _seed(x, v, create_graph=True) for x, v in zip(call.inner, vs, strict=True)}
     live = {y: u for y, u in zip(call.outputs, dummies, strict=True) if y.requires_grad}
     transposed: dict[Tensor, Any] = _pull(live, call.inner, True, True) if live else {}
@@ -186,8 +186,8 @@ def jvp(f: Function, xs: Any, vs: Any) -> tuple[Any, Any]:
         if x_bar.requires_grad
     }
     found = _pull(seeds, list(live.values()), onward, onward) if seeds else {}
-    dys = [found.get(u, Tensor(np.zeros_like(u._data))) for u in dummies]
-    shown = tuple(call.outward(dy, onward=onward) for dy in dys)
+    dys = [found.get(u, Tensor(np.zeros_like(u._array))) for u in dummies]
+    shown = tuple(call.outward(dy) for dy in dys)
     return call.value(), shown if call.many else shown[0]
 
 
@@ -211,7 +211,7 @@ def hvp(f: Function, x: Any, v: Any) -> Any:
         return call.by_argument({})
     onward = call.open or (isinstance(v, Tensor) and v.requires_grad)
     seeds = {gradient: direction if onward else plain(direction)}
-    return call.by_argument(_pull(seeds, [inner], onward, onward), onward)
+    return call.by_argument(_pull(seeds, [inner], onward, onward))
 
 
 def jacobian(f: Function, argnums: Argnums = 0) -> Function:
@@ -257,57 +257,76 @@ def checkpoint(f: Function) -> Function:
 
     @wraps(f)
     def evaluated(*args: Any, **kwargs: Any) -> Any:
-        tracked = tuple(i for i, x in enumerate(args) if isinstance(x, Tensor) and x.requires_grad)
         if not MODE.get().recording:
             return f(*args, **kwargs)
+        args = tuple(x.copy() if isinstance(x, np.ndarray) else x for x in args)
+        tracked = tuple(i for i, x in enumerate(args) if isinstance(x, Tensor) and x.requires_grad)
         detached = tuple(x.detach() if i in tracked else x for i, x in enumerate(args))
-        with journal() as made:
+        made: list[Node] = []
+        with Block(journal=made):
             call = _Call(f, detached, kwargs, tracked, "checkpoint")
         y = call.only_output()
-        outside = _used_from_outside(made, call.inner)
-        made_again: dict[str, Any] = {}
-
-        def rule(g: Array, out: Array, *inputs: Array, position: int) -> Array:
-            if made_again.get("g") is not g:  # one second call serves all arguments
-                made_again.update(g=g, shares=_again(g, out, inputs))
-            share = made_again["shares"][position]
-            if position == wanted[-1]:
-                made_again.clear()
-            return share
-
-        def _again(g: Array, out: Array, inputs: tuple[Array, ...]) -> dict[int, Array]:
-            own = [
-                value if i in tracked or not isinstance(args[i], Tensor) else Tensor(value)
-                for i, value in enumerate(inputs[: len(args)])
-            ]
-            second = _Call(f, tuple(own), kwargs, tracked, "checkpoint")
-            y = second.only_output()
-            if not np.array_equal(plain(out), y._data, equal_nan=True):
-                raise GraphError(
-                    f"checkpoint: {_name(f)} gave another result when called again; it must be "
-                    "deterministic (pass random numbers in as arguments)"
-                )
-            onward = isinstance(g, Tensor)
-            xs = [*second.inner, *outside]
-            found = _pull({y: g}, xs, onward, onward)
-            shares = (found[x] if x in found else Tensor(np.zeros_like(x._data)) for x in xs)
-            return {i: x if onward else plain(x) for i, x in zip(wanted, shares, strict=True)}
-
-        wanted = (*tracked, *range(len(args), len(args) + len(outside)))
-        data = y._data
+        outside = _used_from_outside(made, y, call.inner)
+        again = _Again(f, args, kwargs, tracked, outside)
+        data = y._array
         op = Op(
             name=f"checkpoint({_name(f)})",
-            function=f,  # not `evaluated`: a function that refers to itself is a cycle
+            function=f,
             forward=lambda *values: data,
             public=lambda *values: data,
             arguments=("*inputs",),
-            rules=(wrt("*inputs", rule),),
-            vjps=(rule,),
+            rules=(wrt("*inputs", again),),
+            vjps=(again,),
             variadic=True,
         )
-        return record(op, (*args, *outside))
+        return record(op, (*(args[i] for i in tracked), *outside))
 
     return evaluated
+
+
+class _Again:
+    """The rule of a checkpoint: call the function a second time, and differentiate that call."""
+
+    def __init__(
+        self,
+        f: Function,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        tracked: tuple[int, ...],
+        outside: tuple[Any, ...],
+    ) -> None:
+        self.f, self.args, self.kwargs = f, args, kwargs
+        self.tracked, self.outside = tracked, outside
+        self.served: tuple[Any, list[Any]] | None = None
+
+    def __call__(self, g: Array, out: Array, *inputs: Array, position: int) -> Array:
+        if self.served is None or self.served[0] is not g:  # one second call serves all inputs
+            self.served = (g, self._shares(g, out, inputs))
+        return self.served[1][position]
+
+    def _shares(self, g: Array, out: Array, inputs: tuple[Array, ...]) -> list[Array]:
+        onward = isinstance(g, Tensor)
+        given = list(self.args)
+        for i, x in zip(self.tracked, inputs, strict=False):
+            given[i] = x if isinstance(x, Tensor) else Tensor(x)
+        for x, then in zip(self.outside, inputs[len(self.tracked) :], strict=True):
+            if x.is_leaf and not np.array_equal(plain(then), x._array, equal_nan=True):
+                raise GraphError(
+                    f"checkpoint: {_name(self.f)} uses a tensor that changed since it was called"
+                    + (f": {x.name!r}" if x.name else "")
+                )
+        with Block(observers=()):  # the second call is no part of the graph that is watched
+            call = _Call(self.f, tuple(given), self.kwargs, self.tracked, "checkpoint")
+            y = call.only_output()
+            if not np.array_equal(plain(out), y._array, equal_nan=True):
+                raise GraphError(
+                    f"checkpoint: {_name(self.f)} gave another result when called again; it must "
+                    "be deterministic (pass random numbers in as arguments)"
+                )
+            xs = [*call.inner, *self.outside]
+            found = _pull({y: g}, xs, onward, onward)
+        shares = [found[x] if x in found else Tensor(np.zeros_like(x._array)) for x in xs]
+        return shares if onward else [plain(share) for share in shares]
 
 
 class _Call:
@@ -334,7 +353,7 @@ class _Call:
         x = self.args[position]
         if isinstance(x, Tensor) and x.requires_grad and outer_recording:
             return +x  # a node of its own: its gradient is not mixed with other uses of x
-        data = x._data if isinstance(x, Tensor) else x
+        data = x._array if isinstance(x, Tensor) else x
         tensor = Tensor(data)
         if tensor.dtype.kind != "f":
             raise DtypeError(
@@ -385,29 +404,26 @@ class _Call:
                 seeds[y] = seeds[y] + cotangent if y in seeds else cotangent
         return _pull(seeds, self.inner, onward, retain or onward)
 
-    def by_argument(self, found: dict[Tensor, Any], onward: bool | None = None) -> Any:
+    def by_argument(self, found: dict[Tensor, Any]) -> Any:
         """Gradients in the order of argnums; zeros where the output does not depend on one."""
         results = tuple(
-            self.outward(
-                found[x] if x in found else Tensor(np.zeros_like(x._data)), self.args[i], onward
-            )
+            self.outward(found[x] if x in found else Tensor(np.zeros_like(x._array)), self.args[i])
             for i, x in zip(self.positions, self.inner, strict=True)
         )
         return results[0] if self.single else results
 
     def value(self) -> Any:
         """What `f` returned, as the caller expects it."""
-        shown = tuple(self.outward(y) for y in self.outputs)
+        # Not open: the graph ends at our own copies, and is ours alone.
+        shown = tuple(self.outward(y if self.open else Tensor(y.detach())) for y in self.outputs)
         return shown if self.many else shown[0]
 
-    def outward(self, result: Tensor, like: Any = None, onward: bool | None = None) -> Any:
-        """A result for the caller: with its graph, detached, or plain, as the arguments were."""
-        if self.open if onward is None else onward:
-            return result
+    def outward(self, result: Tensor, like: Any = None) -> Any:
+        """A result for the caller: with its graph if it has one, plain if the arguments were."""
         likes = [like] if like is not None else [self.args[i] for i in self.positions]
-        if any(isinstance(x, Tensor) for x in likes):
-            return result.detach()
-        return result._data if isinstance(like, np.ndarray) else result._data[()]
+        if self.open or result.requires_grad or any(isinstance(x, Tensor) for x in likes):
+            return result
+        return result._array if isinstance(like, np.ndarray) else result._array[()]
 
 
 def _pull(
@@ -421,11 +437,13 @@ def _pull(
     }
 
 
-def _used_from_outside(made: Sequence[Node], inner: Sequence[Tensor]) -> tuple[Any, ...]:
-    """Tracked tensors that some nodes use but that are neither among them nor `inner`."""
+def _used_from_outside(
+    made: Sequence[Node], output: Node, inner: Sequence[Tensor]
+) -> tuple[Any, ...]:
+    """Tracked tensors that a call used or returned, but neither made nor was given as `inner`."""
     own = {*made, *inner}
-    used = (x for node in made for x in node._inputs or () if isinstance(x, Node))
-    return tuple(dict.fromkeys(x for x in used if x._tracked and x not in own))
+    used = [x for node in made for x in node._inputs or () if isinstance(x, Node)]
+    return tuple(dict.fromkeys(x for x in (*used, output) if x._tracked and x not in own))
 
 
 def _seed(y: Tensor, g: Any, create_graph: bool) -> Any:
@@ -439,7 +457,7 @@ def _seed(y: Tensor, g: Any, create_graph: bool) -> Any:
 def _stacked(rows: list[dict[Tensor, Any]], x: Tensor, shape: tuple[int, ...]) -> Tensor:
     if not rows:
         return Tensor(np.zeros(shape + x.shape, x.dtype))
-    zeros = Tensor(np.zeros_like(x._data))
+    zeros = Tensor(np.zeros_like(x._array))
     stacked: Any = np.stack([row.get(x, zeros) for row in rows])
     return stacked.reshape(shape + x.shape)
 
@@ -449,7 +467,10 @@ def _positions(argnums: Argnums, count: int, by: str) -> tuple[int, ...]:
     for number in numbers:
         if not isinstance(number, int) or not -count <= number < count:
             raise InputError(f"{by}: argnums {argnums} do not fit a call with {count} arguments")
-    return tuple(number % count for number in numbers)
+    positions = tuple(number % count for number in numbers)
+    if len(set(positions)) < len(positions):
+        raise InputError(f"{by}: argnums {argnums} name an argument twice")
+    return positions
 
 
 def _name(f: Function) -> str:

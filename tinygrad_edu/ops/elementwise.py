@@ -38,10 +38,13 @@ def safe_multiply(g: Array, factor: Array) -> Array:
         An array of the broadcast shape, with the dtype of `g * factor`.
     """
     if type(g) is _ndarray and type(factor) is _ndarray:
-        product = g * factor
-        # The shortest way to see that nothing is special: no sum is finite if a term is not.
-        usual = _isfinite(_vdot(product, product))
-        return product if usual else _repaired_product(g, factor)
+        # The shortest way to see that nothing is special: no sum is finite if a term is not,
+        # whatever it is multiplied with.
+        if g.size == factor.size:
+            usual = _isfinite(_vdot(g, factor))
+        else:
+            usual = _isfinite(_vdot(g, g)) and _isfinite(_vdot(factor, factor))
+        return g * factor if usual else _repaired_product(g, factor)
     for number in (factor, g):  # times a number that is neither 0 nor infinite
         if type(number) in _SCALARS and number and _isfinite(number):
             return g * factor
@@ -107,7 +110,12 @@ register(
 
 def _over(g: Array, y: Array) -> Array:
     """`g / y`, safe; a plain number is no array that could hide a zero."""
-    return g / y if type(y) in _NUMBERS else safe_multiply(g, 1 / y)
+    return g / y if type(y) in _NUMBERS else safe_multiply(g, 1 / _as_precise(y, g))
+
+
+def _as_precise(y: Array, g: Array) -> Array:
+    """`y` in the dtype of the result: 1 / y must not be rounded to float32 in a float64 graph."""
+    return y if y.dtype == g.dtype else y.astype(g.dtype)
 
 
 def _raise(x: Array, y: Array) -> Array:
@@ -118,6 +126,7 @@ def _raise(x: Array, y: Array) -> Array:
 def _power_x(g: Array, out: Array, x: Array, y: Array) -> Array:
     """`y · x^(y-1)`, and 0 for y = 0, at x = 0 too."""
     if type(y) not in _NUMBERS:
+        y = _as_precise(y, g)
         return safe_multiply(g, safe_multiply(y, x ** (y - 1)))
     if y == 2:  # an exponent written in the program, and by far the most frequent one
         return safe_multiply(g, 2 * x)
@@ -129,7 +138,7 @@ def _power_y(g: Array, out: Array, x: Array, y: Array) -> Array:
     if type(x) in _NUMBERS:
         log = math.log(x) if x > 0 else 0.0 if x == 0 else math.nan
         return safe_multiply(g, safe_multiply(out, log))
-    return safe_multiply(g, safe_multiply(out, np.log(np.where(x == 0, 1, x))))
+    return safe_multiply(g, safe_multiply(out, np.log(np.where(x == 0, 1, _as_precise(x, g)))))
 
 
 for power in (np.power, np.float_power):
@@ -413,6 +422,8 @@ for step, domain in {
     np.sign: NONZERO,
 }.items():
     register(step, wrt("x", lambda g, out, x: np.zeros_like(g), domain))
+for rounding in (np.round, np.around):
+    register(rounding, wrt("a", lambda g, out, a, decimals=0: np.zeros_like(g), _HALF_STEPS))
 register(
     np.floor_divide,
     wrt("x", lambda g, out, x, y: np.zeros_like(g), Domain(-2.0, 2.0, kinks=(0.0,))),

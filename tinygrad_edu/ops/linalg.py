@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.backward import sum_to_shape
+from tinygrad_edu.domain import NONZERO
 from tinygrad_edu.errors import InputError, UnsupportedError
 from tinygrad_edu.op import Array, Bound, op, register, wrt
+from tinygrad_edu.ops.elementwise import safe_multiply
 from tinygrad_edu.ops.index import scatter_add
+from tinygrad_edu.ops.reduce import Axis, restore_axes
 
 _ndarray = np.ndarray  # looked up once: this is hot
 
@@ -297,6 +300,40 @@ register(
     wrt("*operands", _einsum_rule),
     bind=_bind_einsum,
     forward=lambda *operands, subscripts, **options: np.einsum(subscripts, *operands, **options),
+)
+
+# -- the Euclidean norm --------------------------------------------------------------------------
+
+
+def _norm_rule(
+    g: Array, out: Array, x: Array, *, axis: Axis = None, keepdims: bool = False
+) -> Array:
+    """`x / |x|`, and 0 at 0, the middle of all sub-gradients there."""
+    length = restore_axes(out, axis, x.shape, keepdims)
+    unit = np.where(length == 0, 0, x / np.where(length == 0, 1, length))
+    return safe_multiply(restore_axes(g, axis, x.shape, keepdims), unit)
+
+
+def _bind_norm(
+    x: Array,
+    ord: Any = None,
+    axis: Axis = None,
+    keepdims: bool = False,
+) -> Bound:
+    vector = isinstance(axis, int) or (axis is None and np.ndim(x) == 1)
+    if not (ord is None or (ord == "fro" and not vector) or (ord == 2 and vector)):
+        raise UnsupportedError(
+            f"norm: ord={ord!r} has no gradient rule for this shape and axis; supported: None, "
+            "'fro' for matrices, 2 for vectors"
+        )
+    return (x,), {"axis": axis, "keepdims": keepdims}
+
+
+register(
+    np.linalg.norm,
+    wrt("x", _norm_rule, NONZERO),
+    bind=_bind_norm,
+    forward=lambda x, **options: np.linalg.norm(x, **options),
 )
 
 # -- the layer ---------------------------------------------------------------------------------

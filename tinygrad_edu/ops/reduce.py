@@ -236,5 +236,13 @@ def softmax(x: Array, axis: Axis = -1) -> Array:
 
 # --- no gradient ------------------------------------------------------------------------------
 
-for function in (np.argmax, np.argmin, np.all, np.any, np.count_nonzero):
+for function in (
+    np.argmax,
+    np.argmin,
+    np.argsort,
+    np.nonzero,
+    np.all,
+    np.any,
+    np.count_nonzero,
+):
     register(function)
