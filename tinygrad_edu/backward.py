@@ -91,7 +91,8 @@ def backpropagate(
                 share = vjps[position](g, out, *values, **options)
             target = source._array
             try:
-                fits = share.shape == target.shape and share.dtype is target.dtype
+                array = share._array if create_graph else share
+                fits = array.shape == target.shape and array.dtype is target.dtype
             except AttributeError:
                 fits = False
             if not fits:
@@ -105,7 +106,9 @@ def backpropagate(
         if not retain_graph:
             node._inputs = node._values = None
     # Every other cotangent has been passed on: those that are left belong to leaves.
-    return found | {x: g for x, g in cotangents.items() if goals is None or x in goals}
+    if goals is None:
+        return found | cotangents
+    return found | {x: g for x, g in cotangents.items() if x in goals}
 
 
 def _unchanged(source: Node, value: Array) -> Node:
@@ -155,12 +158,14 @@ def sum_to_shape(g: Array, shape: tuple[int, ...]) -> Array:
     return g.reshape(shape) if stretched else g
 
 
-def _on_the_way(order: list[Node], wanted: set[Node]) -> set[Node]:
-    """The nodes whose rules must be called to reach what is wanted."""
+def _on_the_way(order: list[Node], goals: set[Node]) -> set[Node]:
+    """The nodes whose rules must be called to reach the goals."""
     passed: set[Node] = set()
     for node in order:
-        if any(x in passed or x in wanted for x in node._inputs or () if isinstance(x, Node)):
-            passed.add(node)
+        for source in node._inputs or ():
+            if isinstance(source, Node) and (source in passed or source in goals):
+                passed.add(node)
+                break
     return passed
 
 

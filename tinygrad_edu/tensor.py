@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from sys import getrefcount
 from types import NoneType
 from typing import Any, SupportsIndex
 
@@ -190,7 +191,7 @@ class Tensor(Node):
             return _read_only(self._array)
         if self._held:
             # More references than ours mean that a graph, or a view in one, may need the array.
-            shared = sys.getrefcount(self._array) > _OWN_REFERENCES
+            shared = getrefcount(self._array) > _OWN_REFERENCES
             if shared or getattr(self._array, "base", None) is not None:
                 self._array = self._array.copy()
             self._held = False
@@ -877,4 +878,4 @@ def _unsupported(function: Callable[..., Any]) -> str:
 
 
 _PROBE = Tensor(0.0)
-_OWN_REFERENCES = sys.getrefcount(_PROBE._array)  # asked as in `Tensor.data`; Pythons differ
+_OWN_REFERENCES = getrefcount(_PROBE._array)  # asked as in `Tensor.data`; Pythons differ

@@ -9,6 +9,7 @@ differentiate the result: then it is a Tensor whose graph goes on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from functools import wraps
 from typing import Any
 
@@ -430,7 +431,7 @@ def _pull(
     seeds: dict[Tensor, Any], xs: Sequence[Tensor], create_graph: bool, retain: bool
 ) -> dict[Tensor, Any]:
     """`backpropagate` with Tensors as results."""
-    with enable_grad():
+    with enable_grad() if create_graph and not MODE.get().recording else nullcontext():
         found = backpropagate(seeds, xs, create_graph=create_graph, retain_graph=retain)
     return {
         x: found[x] if isinstance(found[x], Tensor) else Tensor(found[x]) for x in xs if x in found
