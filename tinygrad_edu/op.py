@@ -209,11 +209,12 @@ def op(
     def decorate(forward: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(forward)
         def function(*args: Any, **options: Any) -> Any:
-            for arg in (*args, *options.values()) if options else args:
-                dispatch = getattr(type(arg), "__op__", None)
+            inputs, chosen = (args, options) if bind is None else bind(*args, **options)
+            for value in (*inputs, *chosen.values()) if chosen else inputs:
+                dispatch = getattr(type(value), "__op__", None)
                 if dispatch is not None:
                     return dispatch(registered, args, options)
-            return forward(*args, **options)
+            return forward(*inputs, **chosen)
 
         registered = register(
             function,

@@ -111,11 +111,11 @@ class _Tracer(NDArrayOperatorsMixin):
 
     @staticmethod
     def __op__(op: Op, args: Any, options: Any) -> Any:
-        everything = (*args, *options.values())
-        for arg in everything:
-            if isinstance(arg, Tensor):
-                return Tensor.__op__(op, args, options)
-        tape = next(arg.tape for arg in everything if isinstance(arg, _Tracer))
+        inputs, chosen = op.bind(*args, **options)
+        everything = (*inputs, *chosen.values())
+        if any(isinstance(value, Tensor) for value in everything):
+            return Tensor.__op__(op, args, options)
+        tape = next(value.tape for value in everything if isinstance(value, _Tracer))
         return tape.run(op.function, args, options)
 
     def __getitem__(self, index: Any) -> Any:

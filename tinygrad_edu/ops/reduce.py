@@ -80,7 +80,7 @@ def _cumsum(g: Array, out: Array, x: Array, axis: int | None = None) -> Array:
 
 
 register(np.sum, wrt("x", _sum))
-register(np.mean, wrt("x", _mean), forward=_mean_forward)
+register(np.mean, wrt("x", _mean), forward=_mean_forward, public=np.mean)
 register(np.cumsum, wrt("x", _cumsum))
 
 
