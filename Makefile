@@ -56,7 +56,7 @@ $(VENV)/created.stamp:
 
 # Each target adds its extras to the same environment, and never takes any away: `make test` and
 # `make demo` may follow one another in any order. A stamp records that the extras are there.
-$(VENV)/demo.stamp: EXTRAS = plot,progress
+$(VENV)/demo.stamp: EXTRAS = plot,progress,check
 $(VENV)/dev.stamp: EXTRAS = dev
 $(VENV)/bench.stamp: EXTRAS = bench
 $(VENV)/demo.stamp $(VENV)/dev.stamp $(VENV)/bench.stamp: pyproject.toml | $(VENV)/created.stamp

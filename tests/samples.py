@@ -20,6 +20,14 @@ UNIT = Domain(0.0, 1.0)
 STEP = Domain(0.5, 1.5)  # what is rounded to 1
 
 
+SMALL = Domain(-1.0, 1.0)
+NOT_ELEMENTWISE = {np.linalg.inv}  # although its signature looks like it
+
+
+def far_from_singular(a: Any) -> Any:
+    return a + 4 * np.eye(a.shape[-1])
+
+
 def A(*shape: int, domain: Domain = REAL) -> Strategy:  # stands for an array
     return values(domain, shape)
 
@@ -67,6 +75,8 @@ SAMPLES: dict[Function, list[Any]] = {
     np.std: [
         call(D(2, 3)), call(D(2, 3), axis=0), call(D(3, 2), axis=(0, 1), ddof=1, keepdims=True),
     ],
+    np.linalg.inv: [call(values(SMALL, (3, 3)).map(far_from_singular)),
+                    call(values(SMALL, (2, 2, 2)).map(far_from_singular))],
     np.linalg.norm: [
         call(A(3, domain=NONZERO)), call(A(2, 3, domain=NONZERO), axis=0),
         call(A(2, 3, domain=NONZERO), axis=-1, keepdims=True), call(A(2, 2, domain=NONZERO)),

@@ -5,13 +5,13 @@ import gc
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 import tinygrad_edu as tg
-from tinygrad_edu import Tensor
+from tinygrad_edu import Tensor, backward
 from tinygrad_edu.backward import sum_to_shape
 
 
@@ -878,3 +878,90 @@ def test_a_training_loop_keeps_nothing_but_its_parameters() -> None:
             train_step(parameters)
         after = sum(isinstance(thing, Tensor) for thing in gc.get_objects())
     assert after == before
+
+
+# --- what a rule or an op returns -----------------------------------------------------------------
+
+
+def test_a_rule_that_returns_a_tensor_is_refused() -> None:
+    outside = Tensor([2.0, 3.0])
+
+    @tg.op(tg.wrt("x", lambda g, out, x: g * outside))
+    def scaled(x: Any) -> Any:
+        return x * 2.0
+
+    with pytest.raises(tg.RuleError, match=r"scaled.*'x'.*Tensor"):
+        scaled(Tensor([1.0, 1.0], requires_grad=True)).backward(np.ones(2))
+
+
+def test_a_gradient_is_never_the_data_itself() -> None:
+    @tg.op(tg.wrt("x", lambda g, out, x: x))
+    def half_square(x: Any) -> Any:
+        return 0.5 * np.sum(x * x)
+
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    half_square(x).backward()
+    x.grad *= 10
+    np.testing.assert_array_equal(x.data, [1.0, 2.0])
+
+
+def test_an_error_in_a_rule_says_which_rule() -> None:
+    @tg.op(tg.wrt("x", lambda g, out, x: g @ np.ones((7, 7))))
+    def broken(x: Any) -> Any:
+        return x * 1.0
+
+    with pytest.raises(ValueError, match="mismatch") as error:
+        broken(Tensor([1.0, 2.0], requires_grad=True)).backward(np.ones(2))
+    assert error.value.__notes__ == ["in the rule of argument 'x' of broken"]
+
+
+def test_a_named_tuple_of_results_keeps_its_names() -> None:
+    class Parts(NamedTuple):
+        double: Any
+        square: Any
+
+    @tg.op(tg.wrt("x", lambda g, out, x: 2 * g[0] + 2 * x * g[1]))
+    def parts(x: Any) -> Any:
+        return Parts(2 * x, x * x)
+
+    x = Tensor(3.0, requires_grad=True)
+    found = parts(x)
+    assert type(found) is Parts
+    (found.double + found.square).backward()
+    assert x.grad == 8.0
+    assert type(parts(Tensor(3.0))) is Parts
+
+
+def test_an_op_that_returns_no_array_is_refused_by_name() -> None:
+    @tg.op(tg.wrt("x", lambda g, out, x: g))
+    def number(x: Any) -> Any:
+        return float(np.sum(x))
+
+    with pytest.raises(tg.RuleError, match=r"number.*array.*float"):
+        number(Tensor([1.0], requires_grad=True))
+
+
+def test_what_was_a_constant_when_it_was_used_stays_one() -> None:
+    condition, x = Tensor([0.0, 1.0]), Tensor([1.0, 2.0], requires_grad=True)
+    y = np.where(condition, x, 0.0)
+    condition.requires_grad = True
+    np.sum(y).backward()
+    np.testing.assert_array_equal(x.grad, [0.0, 1.0])
+    assert condition.grad is None
+
+
+def test_many_results_of_one_op_are_added_without_copying(monkeypatch: Any) -> None:
+    merged: list[int] = []
+    original = backward._merged
+
+    def counted(before: Any, share: Any, in_place: bool) -> Any:
+        after = original(before, share, in_place)
+        merged.append(after is before)
+        return after
+
+    monkeypatch.setattr(backward, "_merged", counted)
+    x = Tensor(np.ones(50), requires_grad=True)
+    sum(x).backward()
+    np.testing.assert_array_equal(x.grad, np.ones(50))
+    assert len(merged) == 49
+    assert all(merged)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -218,7 +219,11 @@ def test_check_derivation_accepts_every_loss_and_activation() -> None:
 def test_the_file_runs_as_a_script() -> None:
     file = Path(derivations.__file__)
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(file)], capture_output=True, text=True, check=False
+        [sys.executable, "-W", "error", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(file.parent.parent)},  # installed or not
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("engine = derivation") == 5

@@ -1,5 +1,6 @@
 """Each example runs as a student runs it, and reaches what it promises."""
 
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ def run(name: str) -> str:
         capture_output=True,
         text=True,
         timeout=120,
+        env={**os.environ, "PYTHONPATH": str(EXAMPLES.parent)},  # installed or not
         check=False,
     )
     assert done.returncode == 0, done.stderr

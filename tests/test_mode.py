@@ -518,3 +518,56 @@ def test_a_write_into_an_array_of_several_outputs_is_found() -> None:
         alias[0] = 9
         with pytest.raises(tg.AnomalyError, match="changed"):
             y.backward()
+
+
+def test_observers_are_joined_when_the_block_is_entered() -> None:
+    first: list[tg.Edge] = []
+    second: list[tg.Edge] = []
+    block = tg.observe(first.append)
+    with tg.observe(second.append), block:
+        (leaf(2.0) * 3).backward()
+    assert len(first) == len(second) == 1
+
+
+def test_a_block_shared_by_threads_leaves_each_as_it_was() -> None:
+    block, inside, leave = tg.no_grad(), threading.Barrier(2), threading.Barrier(2)
+    after: list[bool] = []
+
+    def use() -> None:
+        with block:
+            inside.wait()
+            leave.wait()
+        after.append(tg.is_grad_enabled())
+
+    threads = [threading.Thread(target=use) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert after == [True, True]
+
+
+def test_generators_that_end_in_the_order_they_began_leave_recording_on() -> None:
+    def batches() -> Iterator[int]:
+        with tg.no_grad():
+            yield 1
+
+    first, second = batches(), batches()
+    next(first)
+    next(second)
+    first.close()
+    second.close()
+    assert tg.is_grad_enabled()
+
+
+def test_an_exception_thrown_into_a_decorated_generator_arrives() -> None:
+    @tg.no_grad()
+    def careful() -> Iterator[str]:
+        try:
+            yield "first"
+        except ValueError:
+            yield "caught"
+
+    steps = careful()
+    next(steps)
+    assert steps.throw(ValueError("boo")) == "caught"

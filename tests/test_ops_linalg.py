@@ -309,3 +309,12 @@ def test_dask_arrays_are_multiplied() -> None:
     for one, other in zip(plain, lazy, strict=True):
         assert isinstance(other.grad, da.Array)
         np.testing.assert_allclose(other.grad.compute(), one.grad, rtol=1e-12)
+
+
+def test_inverse_has_the_textbook_gradient() -> None:
+    a = np.array([[2.0, 1.0], [0.5, 3.0]])
+    g = np.array([[1.0, -2.0], [0.5, 4.0]])
+    t = tg.Tensor(a, requires_grad=True)
+    np.linalg.inv(t).backward(g)
+    inverse = np.linalg.inv(a)
+    np.testing.assert_allclose(t.grad, -inverse.T @ g @ inverse.T, rtol=1e-14)

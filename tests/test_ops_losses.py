@@ -260,3 +260,11 @@ def test_refused(wrap: Any, f: Any, y: Any, options: Any, error: Any, message: s
 def test_labels_may_not_be_a_number_or_have_logits_of_one_example() -> None:
     with pytest.raises(tg.InputError, match=r"logits \(N, C\) and labels \(N,\), got \(3,\)"):
         tg.cross_entropy(np.ones(3), np.array(1))
+
+
+def test_mean_squared_error_adds_up_pairwise_and_without_overflow() -> None:
+    assert tg.mse_loss(np.full(100_000, 2, "e"), np.zeros(100_000, "e")) == 4.0
+    rng = np.random.default_rng(0)
+    x = rng.random(1_000_000, dtype=np.float32)
+    exact = np.mean(x.astype(float) ** 2)
+    assert abs(tg.mse_loss(x, np.zeros_like(x)) / exact - 1) < 1e-6

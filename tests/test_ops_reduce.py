@@ -257,3 +257,9 @@ def test_defaults_spelled_out_are_accepted() -> None:
 def test_a_wrong_axis_is_named() -> None:
     with pytest.raises(IndexError, match=r"sum\(.*axis=2\): axis 2 is out of bounds"):
         np.sum(Tensor([1.0], requires_grad=True), axis=2)
+
+
+def test_axis_0_of_a_0d_array_is_numpys() -> None:
+    x = tg.Tensor(2.0, requires_grad=True)
+    np.sum(x, axis=0).backward()
+    assert x.grad == 1.0

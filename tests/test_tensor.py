@@ -1387,3 +1387,19 @@ def test_the_method_copy_keeps_the_graph() -> None:
     t = leaf([1.0, 2.0])
     np.sum(t.copy() * 3).backward()
     assert t.grad.tolist() == [3, 3]
+
+
+def test_data_assigned_a_numpy_scalar_is_an_array() -> None:
+    x = leaf(2.0)
+    x.data = x.data - 0.5
+    assert type(x.data) is np.ndarray
+    x.data[...] = 1.0
+    assert x.item() == 1.0
+
+
+def test_data_takes_no_subclass_of_ndarray() -> None:
+    x = leaf(np.ones((2, 2)))
+    x.data = np.zeros((2, 2)).view(type("Other", (np.ndarray,), {}))
+    assert type(x.data) is np.ndarray
+    with pytest.raises(tg.DtypeError, match="mask"):
+        x.data = np.ma.ones((2, 2))

@@ -1,6 +1,7 @@
 """Functions of functions against closed forms, nested, with closures, and inside no_grad."""
 
 import math
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -968,3 +969,41 @@ def test_no_grad_inside_a_differentiated_function_is_respected() -> None:
         return c * x
 
     assert tg.grad(f)(3.0) == 9
+
+
+# --- one tensor in two roles ----------------------------------------------------------------------
+
+
+def test_jvp_of_an_output_returned_twice_gives_both_tangents() -> None:
+    y, dy = tg.jvp(lambda x: (x, x), 1.0, 1.0)
+    assert (y, dy) == ((1.0, 1.0), (1.0, 1.0))
+
+
+def test_jvp_adds_up_arguments_that_share_a_cotangent() -> None:
+    x, y = Tensor(1.0, requires_grad=True), Tensor(2.0, requires_grad=True)
+    assert tg.jvp(lambda a, b: a + b, (x, y), (1.0, 1.0))[1].item() == 2.0
+    twice = tg.grad(lambda x: tg.jvp(lambda a, b: a + b, (x, x), (x, x))[1])
+    assert twice(3.0) == 2.0
+
+
+def test_a_checkpoint_that_was_freed_holds_neither_arguments_nor_shares() -> None:
+    x = Tensor(np.ones(3), requires_grad=True)
+    middle = x * 2
+    watch = weakref.ref(middle)
+    h = tg.checkpoint(np.tanh)(middle)
+    np.sum(h).backward()
+    del middle
+    assert watch() is None
+    assert h.node.op.rules[0].vjp.shares == {}
+
+
+def test_a_point_given_as_argnums_is_refused_at_once() -> None:
+    with pytest.raises(tg.DtypeError, match=r"argnums.*2\.0.*grad\(f\)\(x\)"):
+        tg.grad(np.sin, 2.0)
+
+
+def test_values_of_dask_arrays_stay_lazy() -> None:
+    da = pytest.importorskip("dask.array")
+    value, gradient = tg.value_and_grad(lambda x: np.sum(x * x))(da.ones(4))
+    assert isinstance(value, da.Array)
+    assert isinstance(gradient, da.Array)

@@ -85,10 +85,16 @@ def backpropagate(
                 continue
             if useful is not None and source not in useful:
                 continue
-            if op.variadic:
-                share = vjps[0](g, out, *values, position=position, **options)
-            else:
-                share = vjps[position](g, out, *values, **options)
+            try:
+                if op.variadic:
+                    share = vjps[0](g, out, *values, position=position, **options)
+                elif vjps[position] is not None:
+                    share = vjps[position](g, out, *values, **options)
+                else:  # it was no tracked tensor when it was used
+                    continue
+            except Exception as error:
+                error.add_note(f"in the rule of argument {op.argument(position)!r} of {op.name}")
+                raise
             target = source._array
             try:
                 array = share._array if create_graph else share
@@ -97,10 +103,14 @@ def backpropagate(
                 fits = False
             if not fits:
                 share = _fitted(share, source, op, position)
-            if source._op is None and (share is g or getattr(share, "base", None) is not None):
-                share = share.copy()  # a leaf's gradient is its own, never an alias
+            if source._op is None:
+                share = _owned(share, g, target, op, position, create_graph)
             before = cotangents.get(source)
-            cotangents[source] = after = share if before is None else _add(before, share)
+            if before is not None and type(share) is dict:
+                after = _merged(before, share, in_place=not watched)
+            else:
+                after = share if before is None else before + share
+            cotangents[source] = after
             if watched:
                 _watch(mode.observers, mode.anomaly, node, position, g, share, before, after)
         if not retain_graph:
@@ -192,10 +202,26 @@ def _fitted(share: Any, source: Node, op: Op, position: int) -> Any:
     return share if share.dtype == target.dtype else share.astype(target.dtype)
 
 
-def _add(before: Any, share: Any) -> Any:
-    if type(share) is dict:  # results of an op with several outputs: {output: cotangent}
-        return before | {i: before[i] + g if i in before else g for i, g in share.items()}
-    return before + share
+def _owned(share: Any, g: Array, target: Array, op: Op, position: int, create_graph: bool) -> Any:
+    """A leaf's gradient as an array of its own, never an alias of another one."""
+    if create_graph:
+        return share
+    if isinstance(share, Node):
+        raise RuleError(
+            f"{op.name}: the rule of argument {op.argument(position)!r} returned a Tensor; a rule "
+            "computes with what it is given, and a Tensor from outside would drop the graph"
+        )
+    if share is g or share is target or getattr(share, "base", None) is not None:
+        return share.copy()
+    return share
+
+
+def _merged(before: dict[int, Any], share: dict[int, Any], in_place: bool) -> dict[int, Any]:
+    """Cotangents of an op with several outputs, {output: cotangent}, with one more."""
+    merged = before if in_place else before.copy()
+    for i, g in share.items():
+        merged[i] = merged[i] + g if i in merged else g
+    return merged
 
 
 def _watch(

@@ -8,6 +8,8 @@ yourself.
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -370,7 +372,8 @@ def _show_what_next(screen: _Screen, out: Path) -> None:
     screen.say("Read the network, the derivation and the training loop, in this order:")
     screen.say(f"    {_nearby(Path(__file__))}")
     screen.say("Train from another start, or not as long:")
-    screen.say("    tinygrad-edu demo --seed 1 --epochs 10")
+    program = "tinygrad-edu" if shutil.which("tinygrad-edu") else sys.argv[0]
+    screen.say(f"    {program} demo --seed 1 --epochs 10")
     screen.say("Take a gradient yourself, in Python:")
     screen.say("    import numpy as np, tinygrad_edu as tg")
     screen.say("    x = tg.Tensor([1.0, 2.0], requires_grad=True)")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from functools import wraps
+from functools import partial, wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ class Mode:
         observers: called for every edge that a backward pass takes.
         journal: collects every node that is recorded now.
         by_name: compute through the public functions, so that a tracer sees which was called.
+        outer: the mode around the block that made this one.
     """
 
     recording: bool = True
@@ -35,6 +36,7 @@ class Mode:
     observers: tuple[Callable[[Edge], object], ...] = ()
     journal: list[Any] | None = None
     by_name: bool = False
+    outer: Mode | None = None
 
 
 class Edge(NamedTuple):
@@ -66,49 +68,52 @@ MODE: ContextVar[Mode] = ContextVar("tinygrad_edu.mode", default=PLAIN)
 
 
 class Block:
-    """A `with` block (and decorator) in which some settings differ.
+    """A `with` block, and a decorator, in which the mode is another one.
 
-    Blocks must nest, as `with` makes them do; two generators that hold one each must be closed in
-    the reverse order of their beginning.
+    It has no state of its own: the outer mode is remembered by the inner one, which belongs to the
+    thread or task. So a block may be used again, nested in itself, and shared between threads.
     """
 
-    def __init__(self, **settings: Any) -> None:
-        self._settings = settings
-        self._outer: list[Mode] = []
+    def __init__(self, change: Callable[[Mode], Mode]) -> None:
+        self._change = change
 
     def __enter__(self) -> None:
-        self._outer.append(MODE.get())
-        MODE.set(replace(MODE.get(), **self._settings))
+        outer = MODE.get()
+        MODE.set(replace(self._change(outer), outer=outer))
 
     def __exit__(self, *_: object) -> None:
-        MODE.set(self._outer.pop())
+        MODE.set(MODE.get().outer or PLAIN)
 
     def __call__(self, f: Callable[..., Any]) -> Callable[..., Any]:
-        """Put all of `f`'s body into such a block: also that of a generator or a coroutine."""
-
-        def again() -> Block:  # calls may overlap, so each has a block of its own
-            return type(self)(**self._settings)
+        """Put all of `f`'s body into the block: also that of a generator or a coroutine."""
 
         @wraps(f)
         def inside(*args: Any, **kwargs: Any) -> Any:
-            with again():
+            with self:
                 return f(*args, **kwargs)
 
         @wraps(f)
         async def awaited(*args: Any, **kwargs: Any) -> Any:
-            with again():
+            with self:
                 return await f(*args, **kwargs)
 
         @wraps(f)
         def stepwise(*args: Any, **kwargs: Any) -> Any:
-            steps, sent = f(*args, **kwargs), None
+            steps = f(*args, **kwargs)
+            resume = partial(next, steps)
             while True:
-                with again():
+                with self:
                     try:
-                        item = steps.send(sent)
+                        item = resume()
                     except StopIteration as end:
                         return end.value
-                sent = yield item  # outside the block: this is where the consumer runs
+                try:  # outside the block: this is where the consumer runs
+                    resume = partial(steps.send, (yield item))
+                except GeneratorExit:
+                    steps.close()
+                    raise
+                except BaseException as error:
+                    resume = partial(steps.throw, error)
 
         if isasyncgenfunction(f):
             raise DtypeError(f"{f.__name__}: is an async generator; write the `with` block inside")
@@ -117,12 +122,12 @@ class Block:
 
 def no_grad() -> Block:
     """Record nothing inside the block, or inside the decorated function; local to the thread."""
-    return Block(recording=False)
+    return Block(lambda mode: replace(mode, recording=False))
 
 
 def enable_grad() -> Block:
     """Record again inside a `no_grad` block."""
-    return Block(recording=True)
+    return Block(lambda mode: replace(mode, recording=True))
 
 
 def is_grad_enabled() -> bool:
@@ -130,22 +135,9 @@ def is_grad_enabled() -> bool:
     return MODE.get().recording
 
 
-class Scope(Block):
-    """The block of `scope`, whose name depends on the scopes around it."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name=name)
-
-    def __enter__(self) -> None:
-        outer = MODE.get()
-        name = self._settings["name"]
-        self._outer.append(outer)
-        MODE.set(replace(outer, scope=f"{outer.scope}/{name}" if outer.scope else name))
-
-
 def scope(name: str) -> Block:
     """Name a part of the graph: nodes made inside belong to it; scopes nest with "/"."""
-    return Scope(name)
+    return Block(lambda mode: replace(mode, scope=f"{mode.scope}/{name}" if mode.scope else name))
 
 
 def detect_anomaly() -> Block:
@@ -154,9 +146,9 @@ def detect_anomaly() -> Block:
     Also notices arrays that changed between forward and backward through an alias that the engine
     cannot see (an array taken from `.data` before the forward pass). Slow; for debugging.
     """
-    return Block(anomaly=True)
+    return Block(lambda mode: replace(mode, anomaly=True))
 
 
 def observe(observer: Callable[[Edge], object]) -> Block:
     """Call `observer(edge)` for every edge that a backward pass takes inside the block."""
-    return Block(observers=(*MODE.get().observers, observer))
+    return Block(lambda mode: replace(mode, observers=(*mode.observers, observer)))

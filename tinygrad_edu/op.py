@@ -210,10 +210,17 @@ def op(
         @wraps(forward)
         def function(*args: Any, **options: Any) -> Any:
             inputs, chosen = (args, options) if bind is None else bind(*args, **options)
+            lists = False
             for value in (*inputs, *chosen.values()) if chosen else inputs:
                 dispatch = getattr(type(value), "__op__", None)
                 if dispatch is not None:
                     return dispatch(registered, args, options)
+                lists = lists or type(value) is list
+            if lists:  # tg.softmax([1.0, 2.0])
+                inputs = tuple(
+                    np.array(x) if type(x) is list and registered.rule(i) is not None else x
+                    for i, x in enumerate(inputs)
+                )
             return forward(*inputs, **chosen)
 
         registered = register(
@@ -236,11 +243,16 @@ def _read_signature(
     """Inputs, options with defaults, and whether the inputs are a list, as all rules agree."""
     seen: list[tuple[tuple[str, ...], dict[str, Any]]] = []
     for rule in rules:
-        parameters = list(inspect.signature(rule.vjp).parameters.values())
-        if len(parameters) < 2:
+        if not isinstance(rule, Rule):
             raise RuleError(
-                f"{name}: the rule of {rule.argument!r} must start with (g, out, ...), "
-                f"got {inspect.signature(rule.vjp)}"
+                f"{name}: expected rules made by wrt(argument, rule), got {type(rule).__name__}; "
+                "write @op(wrt(...)) above the function"
+            )
+        parameters = list(inspect.signature(rule.vjp).parameters.values())
+        if len(parameters) < 2 or rule.argument in [p.name for p in parameters[:2]]:
+            raise RuleError(
+                f"{name}: the rule of {rule.argument!r} must start with (g, out, ...), the "
+                f"cotangent and the result, got {inspect.signature(rule.vjp)}"
             )
         inputs: list[str] = []
         options: dict[str, Any] = {}
@@ -291,6 +303,7 @@ def _binder(
 
     def bind(*args: Any, **kwargs: Any) -> Bound:
         names, parameters, positions = signature()
+        has_extra = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         if len(args) > len(names):
             raise UnsupportedError(f"{name}: takes {', '.join(names)}; got {len(args)} arguments")
         inputs = dict(enumerate(args[:count]))
@@ -303,6 +316,8 @@ def _binder(
                 chosen[key] = value
             elif not _is_default(parameters.get(key), value):
                 supported = ", ".join(options) or "none"
+                if parameters and key not in parameters and not has_extra:
+                    raise UnsupportedError(f"{name}: has no option {key!r}; options: {supported}")
                 raise UnsupportedError(
                     f"{name}: option {key!r} has no gradient rule; supported options: {supported}"
                 )

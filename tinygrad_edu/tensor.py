@@ -25,6 +25,7 @@ from tinygrad_edu.errors import (
     GraphError,
     IndexingError,
     InputError,
+    RuleError,
     UnsupportedError,
 )
 from tinygrad_edu.graph import Node, Record
@@ -77,7 +78,7 @@ def record(op: Op, inputs: tuple[Any, ...], options: Mapping[str, Any] = NO_OPTI
     except (ValueError, TypeError, IndexError) as error:
         raise _explained(error, op, inputs, options) from error
     if mode.anomaly:
-        _check_finite(op, values, data)
+        _check_finite(op, inputs, data)
     if not (tracked and mode.recording and op.rules):
         return _constant(data)
     if foreign:
@@ -96,9 +97,11 @@ def record(op: Op, inputs: tuple[Any, ...], options: Mapping[str, Any] = NO_OPTI
     node.grad = None
     if mode is not PLAIN:
         _annotate(node, mode)
-    if type(data) is tuple:
-        return node._outputs()
-    if data.dtype.kind != "f":
+    try:
+        real = data.dtype.kind == "f"
+    except AttributeError:
+        return _several(node, data)
+    if not real:
         raise DtypeError(
             f"{op.name}: gradients are for real floats, but the result is {data.dtype}; inputs "
             + ", ".join(_describe(x) for x in inputs)
@@ -114,7 +117,7 @@ def apply(op: Op, args: tuple[Any, ...], options: Mapping[str, Any] = NO_OPTIONS
     """
     if options or len(args) != op.arity:
         if op.composed is not None:
-            return op.composed(*args, **options)
+            return _composed(op, args, options)
         if not op.rules:
             return _without_gradient(op, args, options)
         args, options = op.bind(*args, **options)
@@ -162,10 +165,13 @@ class Tensor(Node):
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
+        if isinstance(data, Tensor):
+            data._refuse_if_tracked("Tensor(t)", "t itself")
+            data = data._array
         if isinstance(data, np.ndarray):
             _refuse_masked(data)
             data = np.array(data, dtype=dtype)
-        elif isinstance(data, Node) or not hasattr(type(data), "__array_function__"):
+        elif not hasattr(type(data), "__array_function__"):
             data = np.array(data, dtype=dtype)
         elif dtype is not None:
             data = data.astype(dtype)
@@ -212,7 +218,12 @@ class Tensor(Node):
                 f"Tensor.data: expected an array of shape {self.shape} and dtype {self.dtype}, got "
                 f"{_describe(value)}" + (f" for {self.name!r}" if self.name else "")
             )
-        self._array = value.copy()
+        if isinstance(value, (np.ndarray, np.generic)):
+            _refuse_masked(value)
+            value = np.array(value)  # 0-d results are NumPy scalars; subclasses stay outside
+        else:
+            value = value.copy()
+        self._array = value
         self._held = False
 
     @property
@@ -284,7 +295,9 @@ class Tensor(Node):
         if not self._tracked:
             raise GraphError(
                 "backward: this tensor needs no gradient: nothing that it was computed from has "
-                "requires_grad=True" + ("" if MODE.get().recording else " (inside no_grad)")
+                "requires_grad=True"
+                + ("" if MODE.get().recording else " (inside no_grad)")
+                + "; to update a parameter, write w.data -= ...: w -= ... makes a new tensor"
             )
         if isinstance(g, Tensor) and g._tracked:
             raise GraphError(
@@ -349,6 +362,10 @@ class Tensor(Node):
         return bool(self.item())
 
     def __format__(self, spec: str) -> str:
+        if spec and self.size != 1:
+            raise InputError(
+                f"format: {spec!r} is for one element, this Tensor has shape {self.shape}"
+            )
         return format(self.item(), spec) if spec else str(self)
 
     def __repr__(self) -> str:
@@ -620,6 +637,22 @@ class Tensor(Node):
         """See `np.take`."""
         return call(np.take, self, indices, *args, **options)
 
+    def repeat(self, *args: Any, **options: Any) -> Tensor:
+        """See `np.repeat`."""
+        return call(np.repeat, self, *args, **options)
+
+    def round(self, *args: Any, **options: Any) -> Tensor:
+        """See `np.round`; its gradient is 0."""
+        return call(np.round, self, *args, **options)
+
+    def argsort(self, *args: Any, **options: Any) -> Tensor:
+        """See `np.argsort`."""
+        return call(np.argsort, self, *args, **options)
+
+    def nonzero(self) -> tuple[Tensor, ...]:
+        """See `np.nonzero`."""
+        return call(np.nonzero, self)
+
     def dot(self, other: Any) -> Tensor:
         """See `np.dot`."""
         return call(np.dot, self, other)
@@ -705,6 +738,19 @@ _INSTEAD = {
 }
 
 
+def _several(node: Tensor, data: Any) -> Any:
+    """The results of an op with several outputs, in the kind of tuple that it returned."""
+    if not isinstance(data, (tuple, list)):
+        assert node._op is not None, "only recorded nodes come here"
+        raise RuleError(
+            f"{node._op.name}: an op must return an array or a tuple of arrays, got "
+            f"{type(data).__name__}"
+        )
+    node._array = tuple(data)
+    make: Callable[[Any], Any] = getattr(type(data), "_make", tuple)  # a named tuple's
+    return make(node._outputs())
+
+
 def _refuse_masked(array: Any) -> None:
     if isinstance(array, np.ma.MaskedArray):
         raise DtypeError(
@@ -727,7 +773,8 @@ def _init_leaf(tensor: Tensor, data: Array) -> None:
 def _constant(data: Any) -> Any:
     """Wrap what an op computed that needs no gradient; plain answers (`np.shape`) stay plain."""
     if isinstance(data, (tuple, list)):
-        return type(data)(_constant(part) for part in data)
+        make: Callable[[Any], Any] = getattr(type(data), "_make", type(data))  # a named tuple's
+        return make(_constant(part) for part in data)
     if not hasattr(data, "dtype"):
         return data
     tensor = _new(Tensor)
@@ -740,6 +787,16 @@ def _rebuild(data: Array, requires_grad: bool, name: str | None, grad: Array | N
     tensor = Tensor(data, requires_grad, name)
     tensor.grad = grad
     return tensor
+
+
+def _composed(op: Op, args: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
+    assert op.composed is not None, "asked by the caller"
+    try:
+        return op.composed(*args, **options)
+    except AutogradError:
+        raise
+    except (ValueError, TypeError, IndexError) as error:
+        raise _explained(error, op, args, options) from error
 
 
 def _without_gradient(op: Op, args: Any, options: Mapping[str, Any]) -> Any:
@@ -807,12 +864,12 @@ def _check_rules(op: Op, inputs: tuple[Any, ...]) -> None:
             )
 
 
-def _check_finite(op: Op, values: Any, data: Any) -> None:
+def _check_finite(op: Op, inputs: tuple[Any, ...], data: Any) -> None:
     for part in data if isinstance(data, tuple) else (data,):
         if not hasattr(part, "dtype") or part.dtype.kind != "f" or np.isfinite(part).all():
             continue
-        inputs = ", ".join(_describe(x) for x in values)
-        raise AnomalyError(f"{op.name}: made a non-finite value from {inputs} at {_user_line()}")
+        given = ", ".join(_describe(x) for x in inputs)
+        raise AnomalyError(f"{op.name}: made a non-finite value from {given} at {_user_line()}")
 
 
 def _annotate(node: Tensor, mode: Mode) -> None:
@@ -867,13 +924,17 @@ def _explained(
 
 
 def _unsupported(function: Callable[..., Any]) -> str:
-    module = getattr(function, "__module__", None) or "numpy"
-    name = f"{module}.{getattr(function, '__name__', function)}".replace("numpy.", "np.", 1)
+    name = getattr(function, "__name__", str(function))
+    module = getattr(function, "__module__", None) or ""
+    if getattr(np, name, None) is function:
+        module = "np"
+    name = f"{module.replace('numpy', 'np', 1)}.{name}" if module else name
     instead = _INSTEAD.get(function)
     return f"{name}: has no gradient rule; " + (
         f"use {instead}, or detach() first"
         if instead
-        else "register one (tg.register), write it with functions that have one, or detach() first"
+        else "register one (tg.register), write it with functions that have one, or compute with "
+        "t.detach().data, outside the graph"
     )
 
 

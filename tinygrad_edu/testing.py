@@ -20,10 +20,10 @@ try:
     from hypothesis import HealthCheck, Phase, given, reject, settings
     from hypothesis import strategies as st
     from hypothesis.extra import numpy as hnp
-except ImportError as error:  # pragma: no cover
+except ImportError:  # pragma: no cover
     raise ImportError(
-        "tinygrad_edu.testing needs Hypothesis: pip install 'tinygrad-edu[test]'"
-    ) from error
+        "check_op and check_derivation need Hypothesis: pip install 'tinygrad-edu[check]'"
+    ) from None
 
 from tinygrad_edu.backward import backpropagate, plain
 from tinygrad_edu.check import (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -102,6 +103,8 @@ class _Tracer(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **options: Any) -> Any:
         if method != "__call__" or any(isinstance(arg, Tensor) for arg in args):
             return NotImplemented
+        if options.get("out") == (self,):  # t *= x: a new line gives a new name instead
+            options.pop("out")
         return self.tape.run(ufunc, args, options)
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
@@ -227,7 +230,7 @@ def trace(f: Callable[..., Any], *inputs: Any) -> Program:
         tracked = x.requires_grad if chosen and isinstance(x, Tensor) else not chosen
         tracked = tracked and value.dtype.kind == "f"
         tensors.append(Tensor(_Tracer(value, tape, name), tracked, name))
-    with Block(by_name=True):
+    with Block(lambda mode: replace(mode, by_name=True)):
         y = f(*tensors)
     if not isinstance(y, Tensor) or not y.requires_grad:
         raise GraphError("trace: the result of f does not depend on any float input")

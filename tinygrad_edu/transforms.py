@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import wraps
 from typing import Any
 
@@ -94,6 +95,7 @@ def value_and_grad(f: Function, argnums: Argnums = 0) -> Function:
         InputError: by the new function, if `f` returns more than one element.
         DtypeError: by the new function, if an argument is no float, or `f` returns no number.
     """
+    _check_argnums("grad", argnums)
 
     @wraps(f)
     def evaluated(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
@@ -176,18 +178,19 @@ def jvp(f: Function, xs: Any, vs: Any) -> tuple[Any, Any]:
     if len(xs) != len(vs):
         raise InputError(f"jvp: expected one tangent per argument ({len(xs)}), got {len(vs)}")
     call = _Call(f, xs, {}, tuple(range(len(xs))), "jvp")
-    dummies = [Tensor(np.zeros_like(y._array), requires_grad=y.requires_grad) for y in call.outputs]
     tangents = {x: _seed(x, v, create_graph=True) for x, v in zip(call.inner, vs, strict=True)}
-    live = {y: u for y, u in zip(call.outputs, dummies, strict=True) if y.requires_grad}
+    # By tensor, so that one that is returned twice has one dummy cotangent.
+    dummies = {y: Tensor(np.zeros_like(y._array), y.requires_grad) for y in call.outputs}
+    live = {y: u for y, u in dummies.items() if y.requires_grad}
     transposed: dict[Tensor, Any] = _pull(live, call.inner, True, True) if live else {}
     onward = call.open or any(isinstance(v, Tensor) and v.requires_grad for v in vs)
-    seeds = {
-        x_bar: tangents[x] if onward else plain(tangents[x])
-        for x, x_bar in transposed.items()
-        if x_bar.requires_grad
-    }
+    seeds: dict[Tensor, Any] = {}
+    for x, x_bar in transposed.items():  # two arguments may have one and the same cotangent
+        if x_bar.requires_grad:
+            tangent = tangents[x] if onward else plain(tangents[x])
+            seeds[x_bar] = seeds[x_bar] + tangent if x_bar in seeds else tangent
     found = _pull(seeds, list(live.values()), onward, onward) if seeds else {}
-    dys = [found.get(u, Tensor(np.zeros_like(u._array))) for u in dummies]
+    dys = [found.get(dummies[y], Tensor(np.zeros_like(y._array))) for y in call.outputs]
     shown = tuple(call.outward(dy) for dy in dys)
     return call.value(), shown if call.many else shown[0]
 
@@ -264,7 +267,7 @@ def checkpoint(f: Function) -> Function:
         tracked = tuple(i for i, x in enumerate(args) if isinstance(x, Tensor) and x.requires_grad)
         detached = tuple(x.detach() if i in tracked else x for i, x in enumerate(args))
         made: list[Node] = []
-        with Block(journal=made):
+        with Block(lambda mode: replace(mode, journal=made)):
             call = _Call(f, detached, kwargs, tracked, "checkpoint")
         y = call.only_output()
         outside = _used_from_outside(made, y, call.inner)
@@ -296,14 +299,19 @@ class _Again:
         tracked: tuple[int, ...],
         outside: tuple[Any, ...],
     ) -> None:
-        self.f, self.args, self.kwargs = f, args, kwargs
+        self.f, self.kwargs = f, kwargs
+        self.args = tuple(None if i in tracked else x for i, x in enumerate(args))
         self.tracked, self.outside = tracked, outside
-        self.served: tuple[Any, list[Any]] | None = None
+        self.g: Array | None = None
+        self.shares: dict[int, Array] = {}
 
     def __call__(self, g: Array, out: Array, *inputs: Array, position: int) -> Array:
-        if self.served is None or self.served[0] is not g:  # one second call serves all inputs
-            self.served = (g, self._shares(g, out, inputs))
-        return self.served[1][position]
+        if self.g is not g or position not in self.shares:  # one second call serves all inputs
+            self.g, self.shares = g, dict(enumerate(self._shares(g, out, inputs)))
+        share = self.shares.pop(position)
+        if not self.shares:
+            self.g = None
+        return share
 
     def _shares(self, g: Array, out: Array, inputs: tuple[Array, ...]) -> list[Array]:
         onward = isinstance(g, Tensor)
@@ -316,7 +324,9 @@ class _Again:
                     f"checkpoint: {_name(self.f)} uses a tensor that changed since it was called"
                     + (f": {x.name!r}" if x.name else "")
                 )
-        with Block(observers=()):  # the second call is no part of the graph that is watched
+        with Block(
+            lambda mode: replace(mode, observers=())
+        ):  # the second call is no part of the graph that is watched
             call = _Call(self.f, tuple(given), self.kwargs, self.tracked, "checkpoint")
             y = call.only_output()
             if not np.array_equal(plain(out), y._array, equal_nan=True):
@@ -461,6 +471,16 @@ def _stacked(rows: list[dict[Tensor, Any]], x: Tensor, shape: tuple[int, ...]) -
     zeros = Tensor(np.zeros_like(x._array))
     stacked: Any = np.stack([row.get(x, zeros) for row in rows])
     return stacked.reshape(shape + x.shape)
+
+
+def _check_argnums(by: str, argnums: Any) -> None:
+    """Refuse `tg.grad(f, 2.0)`, which meant `tg.grad(f)(2.0)`, before it becomes a riddle."""
+    numbers = argnums if isinstance(argnums, (tuple, list)) else (argnums,)
+    if not all(isinstance(number, int) for number in numbers):
+        raise DtypeError(
+            f"{by}: argnums must be an int or a tuple of ints, got {argnums!r:.60}; "
+            f"{by}(f) returns a function: call it as {by}(f)(x)"
+        )
 
 
 def _positions(argnums: Argnums, count: int, by: str) -> tuple[int, ...]:

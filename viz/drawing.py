@@ -82,6 +82,9 @@ class Drawing:
                 aside.unlink()
         return path
 
+    def __str__(self) -> str:
+        return self.text()
+
     def __repr__(self) -> str:
         return f"<Drawing: {self.view.summary}>"
 

@@ -284,7 +284,7 @@ def _sinc_slope(x: Array) -> Array:
     return np.where(near, math.pi * u * series, closed)
 
 
-register(np.sinc, wrt("x", lambda g, out, x: safe_multiply(g, _sinc_slope(x))), broadcasts=True)
+register(np.sinc, wrt("x", lambda g, out, x: safe_multiply(g, _sinc_slope(x))))
 
 for degrees in (np.rad2deg, np.degrees):
     register(degrees, wrt("x", lambda g, out, x: g * (180 / math.pi)))

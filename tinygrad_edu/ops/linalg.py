@@ -302,6 +302,20 @@ register(
     forward=lambda *operands, subscripts, **options: np.einsum(subscripts, *operands, **options),
 )
 
+# -- the inverse -----------------------------------------------------------------------------------
+
+
+def _inv_rule(g: Array, out: Array, a: Array) -> Array:
+    """From d(A⁻¹) = -A⁻¹ dA A⁻¹.
+
+    Source: M. Giles, "An extended collection of matrix derivative results" (2008), 2.2.3.
+    """
+    transposed = np.swapaxes(out, -1, -2)
+    return -(transposed @ g @ transposed)
+
+
+register(np.linalg.inv, wrt("a", _inv_rule))
+
 # -- the Euclidean norm --------------------------------------------------------------------------
 
 

@@ -20,7 +20,7 @@ from tinygrad_edu.ops.reduce import shifted
 
 def _reduced(losses: Array, reduction: str) -> Array:
     if reduction == "mean":
-        return losses.sum() / losses.size
+        return losses.mean() if losses.size else losses.sum()
     return losses.sum() if reduction == "sum" else losses
 
 
@@ -78,7 +78,7 @@ def mse_loss(x: Array, y: Array, reduction: str = "mean") -> Array:
     error = x - y
     if reduction == "none":
         return error * error
-    if type(error) is np.ndarray:
+    if type(error) is np.ndarray and error.dtype.char == "d":  # vdot does not add up pairwise
         total = np.vdot(error, error)
         return total / error.size if reduction == "mean" else total
     return _reduced(error * error, reduction)

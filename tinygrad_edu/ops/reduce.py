@@ -31,7 +31,7 @@ def restore_axes(g: Array, axis: Axis, shape: tuple[int, ...], keepdims: bool = 
     Returns:
         `g` in a shape that broadcasts with `shape`.
     """
-    if keepdims or axis is None:
+    if keepdims or axis is None or not shape:
         return g
     axes = axis if isinstance(axis, tuple) else (axis,)
     gone = {a % len(shape) for a in axes}
