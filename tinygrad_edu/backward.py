@@ -12,6 +12,8 @@ from tinygrad_edu.graph import Node, topological_order
 from tinygrad_edu.mode import MODE, Edge
 from tinygrad_edu.op import Array, Op
 
+_NO_BASE = object()  # Tensors, Dask arrays and tracers have none
+
 
 # A local gradient may be singular where the function is not (sqrt at 0), or in a branch that was
 # not selected. Where it counts, the gradient itself shows it; `detect_anomaly` tells from where.
@@ -103,8 +105,11 @@ def backpropagate(
                 fits = False
             if not fits:
                 share = _fitted(share, source, op, position)
-            if source._op is None:
-                share = _owned(share, g, target, op, position, create_graph)
+            leaf = source._op is None and not create_graph  # its gradient must be its own array
+            if leaf and (
+                share is g or share is target or getattr(share, "base", _NO_BASE) is not None
+            ):
+                share = _owned(share, op, position)
             before = cotangents.get(source)
             if before is not None and type(share) is dict:
                 after = _merged(before, share, in_place=not watched)
@@ -202,18 +207,14 @@ def _fitted(share: Any, source: Node, op: Op, position: int) -> Any:
     return share if share.dtype == target.dtype else share.astype(target.dtype)
 
 
-def _owned(share: Any, g: Array, target: Array, op: Op, position: int, create_graph: bool) -> Any:
-    """A leaf's gradient as an array of its own, never an alias of another one."""
-    if create_graph:
-        return share
+def _owned(share: Any, op: Op, position: int) -> Any:
+    """A copy of what may be an alias; other kinds of arrays are never written into."""
     if isinstance(share, Node):
         raise RuleError(
             f"{op.name}: the rule of argument {op.argument(position)!r} returned a Tensor; a rule "
             "computes with what it is given, and a Tensor from outside would drop the graph"
         )
-    if share is g or share is target or getattr(share, "base", None) is not None:
-        return share.copy()
-    return share
+    return share.copy() if isinstance(share, (np.ndarray, np.generic)) else share
 
 
 def _merged(before: dict[int, Any], share: dict[int, Any], in_place: bool) -> dict[int, Any]:

@@ -209,14 +209,19 @@ def op(
     def decorate(forward: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(forward)
         def function(*args: Any, **options: Any) -> Any:
+            for arg in args:  # the short way: a Tensor among the arguments
+                dispatch = getattr(type(arg), "__op__", None)
+                if dispatch is not None:
+                    return dispatch(registered, args, options)
+            return on_arrays(args, options)
+
+        def on_arrays(args: tuple[Any, ...], options: dict[str, Any]) -> Any:
             inputs, chosen = (args, options) if bind is None else bind(*args, **options)
-            lists = False
-            for value in (*inputs, *chosen.values()) if chosen else inputs:
+            for value in (*inputs, *chosen.values()):  # in a list, or given by keyword
                 dispatch = getattr(type(value), "__op__", None)
                 if dispatch is not None:
                     return dispatch(registered, args, options)
-                lists = lists or type(value) is list
-            if lists:  # tg.softmax([1.0, 2.0])
+            if list in map(type, inputs):  # tg.softmax([1.0, 2.0])
                 inputs = tuple(
                     np.array(x) if type(x) is list and registered.rule(i) is not None else x
                     for i, x in enumerate(inputs)

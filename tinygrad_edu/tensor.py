@@ -311,7 +311,7 @@ class Tensor(Node):
             if tensor.grad is not None:
                 grad = tensor.grad + grad
             dtype = tensor._array.dtype
-            if isinstance(grad, np.generic) or grad.dtype != dtype:  # 0-d, or the byte order
+            if isinstance(grad, np.generic) or grad.dtype is not dtype:  # 0-d, or the byte order
                 grad = np.asarray(grad, dtype=dtype)
             tensor.grad = grad
 
