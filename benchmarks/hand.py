@@ -16,6 +16,7 @@ def set_up(workload: Workload) -> Run:
 
 
 def sigmoid_net(task: Task) -> Run:
+    """One hidden layer, sigmoid twice, mean squared error."""
     x, target = task.x, task.target
     parameters = W1, b1, W2, b2 = [p.copy() for p in task.parameters]
 
@@ -36,6 +37,7 @@ def sigmoid_net(task: Task) -> Run:
 
 
 def relu_net(task: Task) -> Run:
+    """One hidden layer, ReLU, softmax cross-entropy with integer labels."""
     x, labels = task.x, task.target
     parameters = W1, b1, W2, b2 = [p.copy() for p in task.parameters]
     rows = np.arange(len(x))
@@ -65,6 +67,7 @@ def relu_net(task: Task) -> Run:
 
 
 def chain(task: Task) -> Run:
+    """Multiply, add, tanh, in turn; backward reads what each tanh made."""
     x = task.parameters[0].copy()
 
     def step() -> float:

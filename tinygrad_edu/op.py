@@ -75,6 +75,7 @@ class Op:
         composed: written with other ops, which do the recording; has no rule of its own.
         arity: how many positional arguments are simply the inputs; -1 if it takes a closer look.
         partial: some input has no rule.
+        direct_options: options that need no closer look either.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Op:
     composed: Callable[..., Any] | None = None
     arity: int = -1
     partial: bool = False
+    direct_options: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         """One line: name and arguments."""
@@ -173,6 +175,7 @@ def register(
         composed=composed,
         arity=len(arguments) if direct and rules else -1,
         partial=not variadic and None in aligned,
+        direct_options=frozenset(options if direct and _all_optional(options) else ()),
     )
     REGISTRY[function] = op_
     return op_
@@ -352,6 +355,10 @@ def _list_binder(name: str, options: dict[str, Any]) -> Callable[..., Bound]:
         return args, kwargs
 
     return bind
+
+
+def _all_optional(options: dict[str, Any]) -> bool:
+    return all(default is not inspect.Parameter.empty for default in options.values())
 
 
 def _is_default(parameter: inspect.Parameter | None, value: Any) -> bool:

@@ -115,13 +115,17 @@ def apply(op: Op, args: tuple[Any, ...], options: Mapping[str, Any] = NO_OPTIONS
     Raises:
         UnsupportedError: if an option has no gradient rule.
     """
-    if options or len(args) != op.arity:
+    if len(args) != op.arity or not options.keys() <= op.direct_options:
         if op.composed is not None:
             return _composed(op, args, options)
         if not op.rules:
             return _without_gradient(op, args, options)
         args, options = op.bind(*args, **options)
-        options = {key: _frozen(value, op, key) for key, value in options.items()}
+    if options:
+        options = {
+            key: value if type(value) in _IMMUTABLE else _frozen(value, op, key)
+            for key, value in options.items()
+        }
     return record(op, args, options)
 
 

@@ -21,7 +21,8 @@ from tinygrad_edu.op import REGISTRY, Array, Bound, register, wrt
 
 _NUMBERS = frozenset({float, int, bool})  # written in the program: np.float64 is data
 _SCALARS = _NUMBERS | {np.float64, np.float32}
-_ndarray, _vdot, _isfinite = np.ndarray, np.vdot, math.isfinite  # looked up once: this is hot
+_ndarray, _bool = np.ndarray, np.dtype(bool)
+_vdot, _isfinite = np.vdot, math.isfinite  # looked up once: this is hot
 
 
 def safe_multiply(g: Array, factor: Array) -> Array:
@@ -40,7 +41,9 @@ def safe_multiply(g: Array, factor: Array) -> Array:
     if type(g) is _ndarray and type(factor) is _ndarray:
         # The shortest way to see that nothing is special: no sum is finite if a term is not,
         # whatever it is multiplied with.
-        if g.size == factor.size:
+        if factor.dtype is _bool:
+            usual = _isfinite(_vdot(g, g))
+        elif g.size == factor.size:
             usual = _isfinite(_vdot(g, factor))
         else:
             usual = _isfinite(_vdot(g, g)) and _isfinite(_vdot(factor, factor))
