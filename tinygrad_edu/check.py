@@ -119,7 +119,9 @@ def difference_quotient(
     h = 2.0 ** (math.floor(math.log2(scale)) - 6)  # a power of two: x + h is exact, mostly
     center = terms(0.0)
     best, row = Quotient(), list[float]()
-    bend, corner, sharp, blurred, idle = math.nan, math.nan, math.inf, math.inf, 0
+    bend = corner = math.nan
+    sharp = blurred = math.inf
+    idle = 0
     for _ in range(LEVELS):
         plus, minus = terms(h), terms(-h)
         change = plus - minus
@@ -136,22 +138,18 @@ def difference_quotient(
         if corner > 1e-3 * steepest + 80 * rounding and corner > earlier / 2:
             sharp = corner
         smooth = corner <= 1e-5 * steepest + min(8 * rounding, 0.01 * sharp)
-        above, row = row, [slope]
-        found, error = slope, math.inf
-        for order, before in enumerate(above, start=1):
-            row.append(row[-1] + (row[-1] - before) / (4**order - 1))
-            off = max(abs(row[-1] - row[-2]), abs(row[-1] - before))
-            if off < error:
-                found, error = row[-1], off
-        error += 6 * rounding  # of the slopes, and of a corner that it may hide
+        row, found, error = _extrapolated(row, slope)
+        error += 16 * rounding  # of the slopes, and of a corner that it may hide
+        # Rounding that does not show in the result grows as h shrinks, and two slopes may still
+        # agree, by chance: to replace a good one, the error must shrink more than the step does.
+        good = best.error <= 1e-3 * abs(best.value)
         idle += 1
-        if (smooth, -error) > (best.smooth, -best.error) or not (smooth or best.smooth):
+        if not best.smooth or (smooth and error < best.error * (h / best.step if good else 1)):
             best = Quotient(found, error, h, left, right, smooth, change / (2 * h))
             idle, blurred = 0, 20 * rounding
         if best.smooth:
             settled = best.error <= 0.05 * LIMIT * abs(best.value)
-            stuck = idle == 3 and best.error <= 1e-3 * abs(best.value)
-            if settled or stuck or 6 * rounding >= best.error:
+            if settled or (good and idle == 3) or 16 * rounding >= best.error:
                 break
         elif 8 * rounding > 0.01 * sharp:  # the corner cannot be resolved any more
             break
@@ -160,11 +158,27 @@ def difference_quotient(
     moved = best.smooth and best.shares.any()  # if not, a larger step may only jump somewhere
     if best.smooth and drowned and coarser and (moved or 64 * scale <= 1) and scale < 1e300:
         other = difference_quotient(terms, 64 * scale, eps, noise, coarser - 1)
-        if other.smooth and other.error < best.error:
+        # Far away a function may be flat, and a slope of 0 look precise.
+        if other.smooth and other.error < min(best.error, abs(other.value) / 4):
             return other
     if best.smooth and best.error > max(1e-3 * abs(best.value), blurred):
         return replace(best, value=math.nan, smooth=False)  # it does not settle
     return best
+
+
+def _extrapolated(above: list[float], slope: float) -> tuple[list[float], float, float]:
+    """Richardson's extrapolation: one more row of the table, for half the step.
+
+    Returns:
+        The row, its best entry, and how far two ways to that entry are apart.
+    """
+    row, found, error = [slope], slope, math.inf
+    for order, before in enumerate(above, start=1):
+        row.append(row[-1] + (row[-1] - before) / (4**order - 1))
+        apart = max(abs(row[-1] - row[-2]), abs(row[-1] - before))
+        if apart < error:
+            found, error = row[-1], apart
+    return row, found, error
 
 
 def _roundings(plus: Array, minus: Array, center: Array) -> float:
@@ -220,17 +234,12 @@ class Subject:
         """The engine's answer, asked twice: Jᵀw for every float input, of its shape and dtype."""
         y, pull = vjp(self, *floats)
         g = tuple(ws) if isinstance(y, (tuple, list)) else ws[0]
-        try:
-            once, again = pull(g), pull(g)
-        except ValueError as error:
-            if "read-only" in str(error):
-                raise GradientError(f"{self.title}: a rule writes into g, out or x") from error
-            raise
+        once, again = pull(g), pull(g)
         if len(floats) == 1:
             once, again = (once,), (again,)
         found = [np.asarray(plain(x)) for x in once]
         for name, x, first, second in zip(self.names, floats, found, again, strict=True):
-            if first.shape != x.shape or first.dtype != x.dtype:
+            if (first.shape, first.dtype) != (x.shape, x.dtype):
                 raise GradientError(
                     f"{self.title}: expected a gradient of argument {name!r} of shape {x.shape} "
                     f"and dtype {x.dtype}, got {first.shape} and {first.dtype}"
@@ -293,16 +302,11 @@ def several(result: Any) -> Sequence[Any]:
 
 
 def _cotangent(rng: np.random.Generator, like: Array) -> Array:
-    """Random numbers of either sign, none near 0, which every float dtype holds exactly.
-
-    Read-only, so that a rule that writes into its `g` is found.
-    """
+    """Random numbers of either sign, none near 0, which every float dtype holds exactly."""
     if like.dtype.kind != "f":
         return np.zeros(like.shape)
     sizes = 0.5 + rng.integers(0, 256, like.shape) / 256
-    cotangent = np.asarray(sizes * rng.choice([-1.0, 1.0], like.shape), like.dtype)
-    cotangent.flags.writeable = False
-    return cotangent
+    return np.asarray(sizes * rng.choice([-1.0, 1.0], like.shape), like.dtype)
 
 
 @dataclass(frozen=True)
@@ -339,30 +343,50 @@ class Reference:
         q = self.along(argument, direction)
         if math.isnan(found) or (q.smooth and q.accepts(found)):
             return q
-        return self.along(argument, direction, self.noise)
+        noise, _ = self.sizes
+        q = self.along(argument, direction, noise)
+        return replace(q, error=q.error + ROUNDINGS * EPS * self.usual[argument])
 
     @cached_property
-    def noise(self) -> float:
-        """How far off <w, f(x)> may be by what is rounded on the way to it.
+    def sizes(self) -> tuple[float, float]:
+        """What is rounded on the way to <w, f(x)> may change it by that, and the largest value.
 
-        Its own size says nothing of that: where `out` is nearly 1, `1 - out * out` is small and has
+        The result itself does not tell: where `out` is nearly 1, `1 - out * out` is small and has
         few right digits. An error in the result of a step has the effect of its gradient times it.
         """
-        effects = [0.0]
+        effects, values = [0.0], [0.0]
 
         def watch(edge: Edge) -> None:
             pairs = zip(several(edge.upstream), several(plain(edge.output)), strict=True)
-            effects.extend(float(np.abs(g * value).max(initial=0)) for g, value in pairs)
+            for g, value in pairs:
+                effects.append(float(np.abs(g * value).max(initial=0)))
+                values.append(float(np.abs(value).max(initial=0)))
 
-        results = several(
-            self.subject(*(Tensor(x, requires_grad=True) for x in self.subject.exact))
-        )
+        tensors = (Tensor(x, requires_grad=True) for x in self.subject.exact)
         with observe(watch), np.errstate(all="ignore"):
-            for y, w in zip(results, self.ws, strict=True):
+            for y, w in zip(several(self.subject(*tensors)), self.ws, strict=True):
                 if isinstance(y, Tensor) and y.requires_grad:
                     y.backward(w, retain_graph=True)
-        total = 8 * EPS * sum(effects)
-        return total if math.isfinite(total) else 0.0
+        noise = 8 * EPS * sum(effects)
+        return (noise if math.isfinite(noise) else 0.0), max(values)
+
+    @cached_property
+    def usual(self) -> list[float]:
+        """How large each gradient is, or would be if nothing were saturated: closer to 0."""
+        with np.errstate(all="ignore"):
+            here, there = (
+                self.subject.gradients([x / part for x in self.subject.exact], self.ws)
+                for part in (1, 8)
+            )
+        _, value = self.sizes
+        return [
+            max(_largest(g), min(_largest(far), value / (_largest(x) or 1.0)))
+            for x, g, far in zip(self.subject.exact, here, there, strict=True)
+        ]
+
+
+def _largest(x: Array) -> float:
+    return float(np.abs(x).max(initial=0.0, where=np.isfinite(x)))
 
 
 def numerical_vjp(f: Function, *inputs: Any, g: Any = None) -> tuple[Array, ...]:
@@ -508,7 +532,7 @@ def _check(
         reports.append(comparison.run(order, rng, max_elements))
         slack += sum(q.error for q in comparison.quotients.values() if q.smooth)
     if any(x.dtype != np.float64 for x in subject.given):
-        _check_own_dtype(subject, ws, found, close=order == 1)
+        _check_own_dtype(reference, found, close=order == 1)
     return reports, _forward_mode(reference, found, rng, slack)
 
 
@@ -532,13 +556,14 @@ def _same_twice(subject: Subject) -> list[Array]:
 
 
 @np.errstate(all="ignore")
-def _check_own_dtype(subject: Subject, ws: list[Array], exact: list[Array], close: bool) -> None:
+def _check_own_dtype(reference: Reference, exact: list[Array], close: bool) -> None:
     """Compare gradients of the inputs as given (float32) with those in float64.
 
-    What float32 rounds away counts relative to how large the gradient usually is, here or closer
-    to 0 where nothing is saturated, and to what a few last digits of the inputs change. Of second
-    derivatives only shape, dtype and finiteness are checked.
+    What float32 rounds away counts relative to the usual size of the gradient, and to what a few
+    last digits of the inputs change. Of second derivatives only shape, dtype and finiteness are
+    checked.
     """
+    subject, ws = reference.subject, reference.ws
     y, _ = vjp(subject, *subject.given)
     own = [w.astype(plain(part).dtype) for w, part in zip(ws, several(y), strict=True)]
     infos = [np.finfo(x.dtype) for x in (*subject.given, *own) if x.dtype.kind == "f"]
@@ -547,16 +572,14 @@ def _check_own_dtype(subject: Subject, ws: list[Array], exact: list[Array], clos
     rng = np.random.default_rng(0)
 
     def nudged(x: Array) -> Array:
-        return np.asarray(x + 8 * eps * np.abs(x).max(initial=0) * _cotangent(rng, x), x.dtype)
+        return np.asarray(x + 8 * eps * _largest(x) * _cotangent(rng, x), x.dtype)
 
     found = subject.gradients(subject.given, own)
-    smaller = subject.gradients([x / 8 for x in subject.exact], ws)
-    others = [subject.gradients([nudged(x) for x in subject.given], own) for _ in range(2)]
+    others = [subject.gradients([nudged(x) for x in subject.given], own) for _ in range(4)]
     for i, (name, narrow, wide) in enumerate(zip(subject.names, found, exact, strict=True)):
-        usual = max(_largest(wide), _largest(smaller[i]))
         blurred = max(_largest(other[i].astype(np.float64) - narrow) for other in others)
         apart = np.nan_to_num(np.abs(narrow.astype(np.float64) - wide), nan=np.inf)
-        allowed = ROUNDINGS * eps * usual + 8 * blurred + underflow
+        allowed = ROUNDINGS * eps * reference.usual[i] + 16 * blurred + underflow
         if np.any(apart > allowed if close else ~np.isfinite(narrow)):
             index = np.unravel_index(np.argmax(apart), apart.shape)
             raise GradientError(
@@ -564,10 +587,6 @@ def _check_own_dtype(subject: Subject, ws: list[Array], exact: list[Array], clos
                 f"in {narrow.dtype}, at {name}{brackets(index)}: got {narrow[index]!s}, in "
                 f"float64 {wide[index]!s}. Likely cause: overflow, or digits lost by cancellation"
             )
-
-
-def _largest(x: Array) -> float:
-    return float(np.abs(x).max(initial=0.0, where=np.isfinite(x)))
 
 
 def _forward_mode(
@@ -585,9 +604,8 @@ def _forward_mode(
     one, other = (float(sum(part.sum() for part in parts)) for parts in (there, back))
     size = sum(float(np.abs(part).sum()) for part in (*there, *back))
     if not abs(one - other) <= LIMIT * size + slack:
-        slack += reference.noise * sum(
-            x.size / (np.abs(x).max(initial=0) or 1) for x in subject.exact
-        )
+        usual = zip(vs, reference.usual, strict=True)
+        slack += ROUNDINGS * EPS * sum(v.size * largest for v, largest in usual)
     if not abs(one - other) <= LIMIT * size + slack:
         raise GradientError(
             f"{subject.title}: forward mode disagrees with backward: <w, Jv> = {one:.9g}, <Jᵀw, v> "
