@@ -365,6 +365,13 @@ def _write(path: Path, save: Callable[[Path], object]) -> None:
         unfinished.unlink(missing_ok=True)
 
 
+def _program() -> str:
+    """What to type to start this program: its name, or the path if it is not where shells look."""
+    if shutil.which("tinygrad-edu"):
+        return "tinygrad-edu"
+    return os.path.relpath(Path(sys.executable).with_name("tinygrad-edu"))
+
+
 def _show_what_next(screen: _Screen, out: Path) -> None:
     screen.title("What next")
     screen.say("Open the graph in a browser, and follow the gradient back from the loss:")
@@ -372,8 +379,7 @@ def _show_what_next(screen: _Screen, out: Path) -> None:
     screen.say("Read the network, the derivation and the training loop, in this order:")
     screen.say(f"    {_nearby(Path(__file__))}")
     screen.say("Train from another start, or not as long:")
-    program = "tinygrad-edu" if shutil.which("tinygrad-edu") else sys.argv[0]
-    screen.say(f"    {program} demo --seed 1 --epochs 10")
+    screen.say(f"    {_program()} demo --seed 1 --epochs 10")
     screen.say("Take a gradient yourself, in Python:")
     screen.say("    import numpy as np, tinygrad_edu as tg")
     screen.say("    x = tg.Tensor([1.0, 2.0], requires_grad=True)")
