@@ -89,6 +89,8 @@ def test_transposed_gradient_is_recognised() -> None:
         tg.wrt("y", lambda g, out, x, y: x.T @ g),
     )
     assert "likely cause: transposed" in message(f, normal(3, 3), normal(3, 3, seed=1))
+    negative = with_rule(np.sin, lambda g, out, x: -g * np.cos(x))
+    assert "likely cause: sign" in message(negative, normal(3, 3))
 
 
 @pytest.mark.parametrize("share", [lambda g: g[0], lambda g: g[-1]])

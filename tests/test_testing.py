@@ -39,6 +39,7 @@ def rejected(check: Any, *args: Any, **options: Any) -> str:
     [
         REAL, POSITIVE, NONZERO, DISTINCT, Domain(-1, 1), Domain(low=100.0), Domain(high=-7.5),
         Domain(-3, 3, kinks=(-1.5, 0.0, 1.5)), Domain(0, 1e-3), Domain(0, 1, distinct=True),
+        Domain(low=0.0, kinks=(2.0,), distinct=True),
     ],
     ids=repr,
 )  # fmt: skip
@@ -68,21 +69,23 @@ def test_operands_broadcast_and_keep_to_their_domains(arrays: tuple[Array, ...])
     assert np.all(arrays[2] != 0)
 
 
-@pytest.mark.parametrize(
-    "wanted",
-    [
+def test_operands_include_scalars_empty_arrays_and_both_sides_stretched() -> None:
+    drawn: list[tuple[Array, Array]] = []
+
+    @settings(max_examples=500)
+    @given(operands([REAL, REAL]))
+    def draw(pair: tuple[Array, Array]) -> None:
+        drawn.append(pair)
+
+    draw()
+    for wanted in (
         lambda x, y: x.shape == () and y.ndim == 2,
-        lambda x, y: x.shape == (1,) and y.size == 0,
-        lambda x, y: x.ndim == 1 and y.ndim == 3 and y.size > x.size > 1,
+        lambda x, y: x.size == 1 and x.ndim and y.size == 0,
+        lambda x, y: x.ndim < y.ndim and y.size > x.size > 1,
         lambda x, y: x.shape[-1:] == (1,) and y.shape[:1] == (1,) and x.size > 1 < y.size,
-    ],
-    ids=["a scalar", "an empty array", "more axes", "both sides stretched"],
-)
-def test_operands_include(wanted: Any) -> None:
-    found = find(
-        operands([REAL, REAL]), lambda pair: wanted(*pair), settings=settings(max_examples=5000)
-    )
-    assert wanted(*found)
+    ):
+        assert any(wanted(*pair) for pair in drawn)
+    assert sum(max(x.size, y.size) > 1 for x, y in drawn) > len(drawn) / 3, "many tell something"
 
 
 @given(operands([DISTINCT, REAL]))
@@ -334,6 +337,27 @@ def test_inputs_come_from_strategies_too() -> None:
         tg.check_derivation, squared_error, lambda x, w, t: {"w": 2 * by_w(x, w, t)}, cases()
     )
     assert "inputs x (1, 1) float64, w (1,) float64, t (1,) float64" in text
+
+
+def test_strategies_examples_and_other_arguments_may_be_mixed() -> None:
+    def f(x: Any, n: int, y: Any) -> Any:
+        return np.sum(x**n) + np.sum(y)
+
+    text = rejected(
+        tg.check_derivation,
+        f,
+        lambda x, n, y: {"x": x, "y": 2 * y / y},
+        values(POSITIVE, 2),
+        3,
+        1.0,
+    )
+    assert ", 3, " in text.split("smallest case found: ")[1]
+
+
+def test_a_derivation_may_differ_by_what_no_quotient_can_tell() -> None:
+    tg.check_derivation(
+        lambda x: np.sum(np.sin(x)), lambda x: np.cos(x) * (1 + 1e-8), np.ones(3), examples=10
+    )
 
 
 def test_examples_say_in_which_range_to_search() -> None:

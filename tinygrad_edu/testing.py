@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -68,22 +68,45 @@ def values(domain: Domain = REAL, shape: Any = (), dtype: Any = np.float64) -> S
     return hnp.arrays(np.float64, shape, elements=st.one_of(pieces)).map(lambda x: x.astype(dtype))
 
 
-def operands(domains: Sequence[Domain], max_side: int = 3) -> Strategy:
+# What broadcast operands fit into; simple ones first, where shrinking leads, and the telling ones
+# twice: of shapes drawn blindly most have one element, or none.
+SHAPES = ((), (3,), (2, 3), (3, 2, 2), (1,), (0,), (2, 1, 3), (2, 0), (2, 3), (3, 2, 2))
+
+
+def operands(domains: Sequence[Domain]) -> Strategy:
     """Tuples of arrays that broadcast with each other, one from each domain; 0-d and empty too."""
-    shapes = hnp.mutually_broadcastable_shapes(
-        num_shapes=len(domains), min_side=0, max_side=max_side, max_dims=3
-    ).map(lambda drawn: drawn.input_shapes)
-    if any(domain.distinct for domain in domains):
-        return shapes.flatmap(lambda drawn: _apart(domains, drawn))
-    return shapes.flatmap(
-        lambda drawn: st.tuples(*(values(d, s) for d, s in zip(domains, drawn, strict=True)))
-    )
+
+    def drawn(shape: tuple[int, ...]) -> Strategy:
+        each = st.just(shape) if len(domains) == 1 else st.sampled_from(_stretched_to(shape))
+        return st.tuples(*[each] * len(domains))
+
+    def filled(shapes: tuple[tuple[int, ...], ...]) -> Strategy:
+        if any(domain.distinct for domain in domains):
+            return _apart(domains, shapes)
+        return st.tuples(*(values(d, s) for d, s in zip(domains, shapes, strict=True)))
+
+    return st.sampled_from(SHAPES).flatmap(drawn).flatmap(filled)
+
+
+def _stretched_to(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """All shapes that NumPy would stretch to this one: axes of length 1, or missing in front."""
+    return [
+        tuple(1 if one else n for one, n in zip(ones, shape[missing:], strict=True))
+        for missing in range(len(shape) + 1)
+        for ones in product((False, True), repeat=len(shape) - missing)
+    ]
+
+
+def _bounds(domain: Domain) -> tuple[float, float]:
+    """Ends of a domain, moderate where it has none."""
+    low = domain.low if math.isfinite(domain.low) else min(-LARGEST, domain.high - LARGEST)
+    high = domain.high if math.isfinite(domain.high) else max(LARGEST, domain.low + LARGEST)
+    return low, high
 
 
 def _pieces(domain: Domain) -> list[tuple[float, float]]:
     """The intervals between ends and kinks; the one nearest to 1 first, where shrinking leads."""
-    low = domain.low if math.isfinite(domain.low) else min(-LARGEST, domain.high - LARGEST)
-    high = domain.high if math.isfinite(domain.high) else max(LARGEST, domain.low + LARGEST)
+    low, high = _bounds(domain)
     cuts = [low, *sorted(domain.kinks), high]
     pieces = []
     for start, end in pairwise(cuts):
@@ -99,9 +122,8 @@ def _apart(domains: Sequence[Domain], shapes: Sequence[tuple[int, ...]]) -> Stra
     """Arrays in which no two numbers are close, all of them together."""
     sizes = [math.prod(shape) for shape in shapes]
     count = sum(sizes)
-    low, high = max(d.low for d in domains), min(d.high for d in domains)
-    if not (math.isfinite(low) and math.isfinite(high)):
-        low, high = -LARGEST, LARGEST
+    lows, highs = zip(*map(_bounds, domains), strict=True)
+    low, high = max(lows), min(highs)
     bound = 2 * count + 4
     step = 2.0 ** math.floor(math.log2((high - low) / (2 * bound + 2)))
     middle = math.floor((low + high) / 2 / step) * step
@@ -110,9 +132,11 @@ def _apart(domains: Sequence[Domain], shapes: Sequence[tuple[int, ...]]) -> Stra
         parts = np.split(middle + step * numbers, np.cumsum(sizes)[:-1])
         return tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))
 
-    return hnp.arrays(
-        np.int64, count, elements=st.integers(-bound, bound), unique=True, fill=st.nothing()
-    ).map(split)
+    kinks = [kink for domain in domains for kink in domain.kinks]
+    numbers = st.integers(-bound, bound).filter(
+        lambda k: all(abs(middle + step * k - kink) > step / 2 for kink in kinks)
+    )
+    return hnp.arrays(np.int64, count, elements=numbers, unique=True, fill=st.nothing()).map(split)
 
 
 def _filled(part: Any) -> Strategy:
