@@ -245,6 +245,15 @@ def op(
     return decorate
 
 
+def composite(function: Callable[..., Any]) -> Callable[..., Any]:
+    """List a function made of other ops with them, so that it is documented and tested like them.
+
+    It needs no rule and no dispatch: it works on whatever the ops that it calls work on.
+    """
+    register(function, composed=function)
+    return function
+
+
 def _read_signature(
     name: str, rules: Sequence[Rule]
 ) -> tuple[tuple[str, ...], dict[str, Any], bool]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.errors import InputError, UnsupportedError
-from tinygrad_edu.op import Array, Bound, op, register, wrt
+from tinygrad_edu.op import Array, Bound, composite, op, register, wrt
 from tinygrad_edu.ops.index import index_update
 
 # -- shape -------------------------------------------------------------------------------------
@@ -322,6 +322,7 @@ def _to_discrete(x: Array, *, dtype: Any) -> Array:
     return x.astype(dtype)
 
 
+@composite
 def astype(x: Array, *, dtype: Any) -> Array:
     """A copy in another dtype; the gradient is cast back.
 
@@ -338,7 +339,6 @@ def astype(x: Array, *, dtype: Any) -> Array:
     return (_to_float if np.dtype(dtype).kind in "fc" else _to_discrete)(x, dtype=dtype)
 
 
-register(astype, composed=astype)
 if hasattr(np, "astype"):  # NumPy 2.1
     register(
         np.astype,
