@@ -3,17 +3,20 @@
 #   make demo     train a network on real digits, check its gradients, draw its graph
 #   make test     lint, types and tests: what CI runs
 #   make bench    speed and memory next to PyTorch, autograd and MyGrad
+#   make docs     write docs/ops.md anew from the registry of ops
+#   make kill-rate   break every rule on purpose: does check_op notice? (writes docs/kill_rate.md)
 #   make format   put the code into the project's format
 #   make clean    remove everything that can be made again
 
 PYTHON ?= python3
 DEMO_FLAGS ?=
 PYTEST_FLAGS ?=
+KILL_RATE_FLAGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint docs kill-rate format bench clean
 .DEFAULT_GOAL := help
 # One pip at a time: two of them in one environment would step on each other's files.
 .NOTPARALLEL:
@@ -32,6 +35,13 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/dev.stamp
+	$(BIN)/python docs/make_ops.py
+
+# About twenty minutes on two cores. KILL_RATE_FLAGS=--quick takes every 20th mutant, and prints only.
+kill-rate: $(VENV)/dev.stamp
+	$(BIN)/python tests/kill_rate.py $(KILL_RATE_FLAGS)
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .

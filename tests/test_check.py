@@ -11,8 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_edu as tg
-from tinygrad_edu import check
-from tinygrad_edu.check import Quotient, check_gradients, difference_quotient, numerical_vjp
+from tinygrad_edu import diagnosis, subject
+from tinygrad_edu.check import check_gradients
+from tinygrad_edu.diagnosis import Cause, common_cause
+from tinygrad_edu.quotient import Quotient, difference_quotient, noise_level
+from tinygrad_edu.subject import numerical_vjp
 
 Function = Any
 
@@ -67,8 +70,18 @@ MUTANTS = {
     "constant added": (np.sin, lambda g, out, x: g * np.cos(x) + 0.25, "a constant is added"),
     "dropped term": (tg.softmax, softmax_without_its_sum, "no simple pattern: a term is missing"),
     "another function": (np.sin, lambda g, out, x: g * np.sin(x), "no simple pattern"),
+    "one branch": (
+        np.abs,
+        lambda g, out, x: g * (x > 0),
+        r"zero on one branch: .*, in \d of 12 elements only \(x < 0\)",
+    ),
+    "other branch": (
+        lambda x: np.maximum(x, 0),
+        lambda g, out, x: g,
+        r"not zero on one branch: in \d of 12 elements \(x < 0\) the function is flat",
+    ),
     "one element": (np.sin, one_element_off, "factor 1.5, in 1 of 12 elements only"),
-    "ignores g": (np.sin, lambda g, out, x: np.cos(x), "no simple pattern"),
+    "ignores g": (np.sin, lambda g, out, x: np.cos(x), "g is not used"),
 }
 
 
@@ -112,6 +125,46 @@ def test_mean_instead_of_the_sum_over_the_batch_is_recognised() -> None:
         tg.wrt("b", lambda g, out, x, b: g.mean(axis=0)),
     )
     assert "factor 1/5 (n = 5 is the length of axis 0" in message(f, normal(5, 3), normal(3))
+
+
+@pytest.mark.parametrize(
+    "share",
+    [
+        lambda g, x: 0.5 * g * x,
+        lambda g, x: (g * x)[0] if g.ndim > 1 else g * x,
+    ],
+)
+def test_rule_that_is_wrong_only_for_broadcast_inputs_is_recognised(share: Any) -> None:
+    f = op_of(
+        np.multiply,
+        tg.wrt("x", lambda g, out, x, y: g * y),
+        tg.wrt("y", lambda g, out, x, y: share(g, x) if y.shape != g.shape else g * x),
+        broadcasts=True,
+        name="mutant",
+    )
+    check_gradients(f, normal(2, 3), normal(2, 3))
+    text = message(f, normal(5, 3), normal(3))
+    assert "only for broadcast inputs: its rule is right where all arguments have" in text
+    text = message(lambda x, y: np.tanh(f(x, y)), normal(5, 3), normal(3))
+    assert (
+        "suspected op: mutant, whose rule of 'y' is wrong by itself\n  only for broadcast" in text
+    )
+
+
+def test_numbers_shown_are_local_gradients() -> None:
+    """Not multiplied by the random cotangent with which the mistake was found."""
+    f = with_rule(np.square, lambda g, out, x: 3 * g * x)
+    text = message(f, np.array([0.5, 2.0]))
+    assert "gradient             1.5\n" in text
+    assert re.search(r"difference quotient  (1|0\.9999999\d*|1\.0000000\d*)  \(±", text)
+    assert "upstream gradient    g = 1 at result[0], 0 elsewhere" in text
+    several = message(lambda x: (np.sin(x), f(x)), np.array([0.5]))
+    assert "upstream gradient    g = 1 at result 1[0], 0 elsewhere" in several
+    alone = message(lambda x: np.sum(f(x)), np.array([0.5, 2.0]))
+    assert "upstream gradient" not in alone
+    assert "gradient             1.5\n" in alone
+    nonlinear = with_rule(np.sin, lambda g, out, x: g * g * np.cos(x))
+    assert "random numbers g; no single element of the result shows it" in message(nonlinear, 0.5)
 
 
 def test_small_wrong_rule_is_not_lost_in_an_absolute_tolerance() -> None:
@@ -176,6 +229,7 @@ def test_second_order_is_checked() -> None:
     check_gradients(f, normal(3))
     text = message(f, normal(3), order=2)
     assert text.startswith("gradient of half_way: the gradient of argument 'x' is wrong at x[")
+    assert "random numbers g and v: this is the slope of <gradient, v>" in text
     assert "the gradient is zero although" in text
 
 
@@ -189,7 +243,7 @@ def test_forward_mode_is_compared_with_backward() -> None:
 
 def test_rule_without_forward_mode_is_reported() -> None:
     def slope(g: Any, out: Any, x: Any) -> Any:
-        return np.interp(g, [-10.0, 10.0], [-10.0, 10.0]) * np.cos(x)  # has no rule
+        return np.nextafter(g, g) * np.cos(x)  # has no rule
 
     report = check_gradients(with_rule(np.sin, slope), normal(3))
     assert report.forward is None
@@ -209,7 +263,7 @@ def test_rule_that_answers_differently_the_second_time_is_found() -> None:
 def test_gradient_of_another_shape_or_dtype_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     # The engine sees to both; this asks whether the check would see it if it did not.
     for wrong in (np.ones(2), np.ones(3, np.float32)):
-        monkeypatch.setattr(check, "vjp", lambda f, x, wrong=wrong: (f(x), lambda g: wrong))
+        monkeypatch.setattr(subject, "vjp", lambda f, x, wrong=wrong: (f(x), lambda g: wrong))
         assert "expected a gradient of argument 'x' of shape (3,)" in message(np.sin, normal(3))
 
 
@@ -284,6 +338,16 @@ def test_end_of_the_domain_is_named() -> None:
     assert "the input is at the end of its domain" in message(f, np.zeros(2))
 
 
+def test_function_that_refuses_inputs_outside_of_its_domain_is_checked_inside() -> None:
+    def f(x: Any) -> Any:
+        if np.any(getattr(x, "data", x) <= 0):
+            raise ValueError("expected positive numbers")
+        return np.log(x)
+
+    (argument,) = check_gradients(f, np.array([1e-3, 1e-9, 2.0])).arguments
+    assert argument.checked == 3
+
+
 def test_random_function_is_called_not_deterministic() -> None:
     rng = np.random.default_rng(0)
     text = message(lambda x: x * rng.normal(size=3), np.ones(3))
@@ -342,6 +406,16 @@ def test_nearly_flat_and_saturated_functions_are_accepted() -> None:
     check_gradients(np.cos, np.array([0.0, 1e-8, np.pi / 2, np.pi]))
 
 
+def test_digits_lost_inside_of_a_function_are_no_wrong_gradient() -> None:
+    x, noise = np.array([0.3, 0.7]), 1e4
+    check_gradients(lambda x: (np.sin(x) + noise) - noise, x, order=2)
+    check_gradients(lambda x: np.sin(x * 1e-9 + 1.0) * 1e3, x)
+    equal = np.array([0.25, 0.5, 0.75])
+    check_gradients(tg.binary_cross_entropy, equal, equal, order=2)
+    check_gradients(np.std, np.array([5.0, 5.25]), order=2)
+    check_gradients(tg.erf, np.linspace(3.5, 4.0, 9).astype(np.float32), order=2)
+
+
 def test_every_kind_of_argument_is_understood() -> None:
     def f(x: Any, n: int, y: Any, *rest: Any) -> Any:
         return x * n + y, np.sum(rest[0]) * y, np.argmax(rest[0])
@@ -380,6 +454,19 @@ def test_inputs_are_left_alone() -> None:
     check_gradients(np.sin, x, order=2)
     assert x.grad is None
     assert np.array_equal(x.numpy(), before)
+
+
+def test_causes_of_several_cases_are_put_together() -> None:
+    two = Cause({"2": "factor 2", "the size of x": "factor 2 (n = 2 is the size of x)"}, 2)
+    six = Cause({"the size of x": "factor 6 (n = 6 is the size of x)"}, 6)
+    chance = Cause({"constant factor 1.7": "constant factor 1.7"}, 1)
+    none = Cause({diagnosis.NO_PATTERN: diagnosis.NO_PATTERN}, 6)
+    unknown = Cause({diagnosis.UNKNOWN: diagnosis.UNKNOWN}, 0)
+    assert common_cause([two]) == "factor 2"
+    assert common_cause([two, six, chance]) == "factor 6 (n = 6 is the size of x)"
+    assert common_cause([unknown, none, chance]) == diagnosis.NO_PATTERN
+    assert common_cause([six, Cause({"sign": "sign"}, 5)]) == diagnosis.NOT_COMMON
+    assert common_cause([unknown]) == diagnosis.UNKNOWN
 
 
 # --- the quotient itself ----------------------------------------------------------------------
@@ -429,3 +516,13 @@ def test_numerical_vjp_measures_every_element() -> None:
     assert slopes[1] == -1
     with pytest.raises(tg.InputError, match="g may be left out for one-element outputs only"):
         numerical_vjp(np.sin, x)
+
+
+def test_noise_level_measures_rounding_and_nothing_else() -> None:
+    def rounded(t: float) -> Any:
+        return np.array([(np.sin(0.3 + t) + 1e6) - 1e6])
+
+    assert 1e-12 < noise_level(rounded, 1.0) < 1e-9
+    assert noise_level(lambda t: np.array([np.exp(t)]), 1.0) < 1e-15
+    assert noise_level(lambda t: np.array([abs(t) + 1.0]), 1.0) < 1e-15  # a corner is no noise
+    assert noise_level(lambda t: np.array([np.sin(1e18 * (t + 1))]), 1.0) == 0  # too much

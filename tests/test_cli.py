@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
-from tinygrad_edu import cli, demo
+from tinygrad_edu import cli, coverage, demo
 from tinygrad_edu.data import digits, load_digits
+from tinygrad_edu.op import REGISTRY
 
 PARAMETERS = ["W1", "b1", "W2", "b2"]
 
@@ -82,6 +83,9 @@ def test_no_command_shows_the_help(capsys):
         (["demo", "--seed", "1.5"], "--seed: expected a whole number of at least 0, got '1.5'"),
         (["demo", "--out", __file__], "--out: expected a folder, but"),
         (["dmeo"], "invalid choice: 'dmeo'"),
+        (["check"], "the following arguments are required: MODULE[:OP]"),
+        (["check", "a.py", "--examples", "0"], "--examples: expected a whole number of at least 1"),
+        (["trace"], "the following arguments are required: FILE:FUNCTION"),
     ],
 )
 def test_wrong_use_is_explained(capsys, arguments, message):
@@ -296,13 +300,401 @@ def test_code_that_the_demo_suggests_prints_what_it_says(tour, capsys):
     assert capsys.readouterr().out.strip() == code.partition(": ")[2]
 
 
-@pytest.mark.parametrize("command", [["--help"], ["demo", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "command",
+    [["--help"], ["--version"], *([name, "--help"] for name in ("demo", "ops", "check", "trace"))],
+)
 def test_help_needs_neither_the_demo_nor_extras(command):
     program = (
         "import sys, tinygrad_edu.cli as cli\n"
         "try: cli.main(sys.argv[1:])\n"
         "except SystemExit: pass\n"
         "names = {name.split('.')[0] for name in sys.modules} | set(sys.modules)\n"
-        "assert not names & {'rich', 'matplotlib', 'viz', 'tinygrad_edu.demo'}\n"
+        "assert not names & {'rich', 'matplotlib', 'viz', 'hypothesis', 'tinygrad_edu.demo'}\n"
     )
     subprocess.run([sys.executable, "-c", program, *command], check=True, capture_output=True)
+
+
+# -- ops ---------------------------------------------------------------------------------------
+
+
+def answer(capsys, *arguments):
+    """Exit status and what was printed, errors included."""
+    status = cli.main(list(arguments))
+    printed = capsys.readouterr()
+    return status, printed.out + printed.err
+
+
+@pytest.mark.parametrize("rich", ["with rich", "without rich"])
+def test_ops_counts_what_has_a_gradient(capsys, without, rich):
+    if rich == "without rich":
+        without("rich")
+    else:
+        pytest.importorskip("rich")
+    status, text = answer(capsys, "ops")
+    assert status == 0
+    covered, essential = coverage.figures()
+    assert re.search(rf"^ *All +{covered} of 385 +{essential} of 162 *$", text, re.M)
+    for family in coverage.UNION:
+        assert re.search(rf"^ *{re.escape(family)} +\d+ of \d+ +(\d+ of \d+|-) *$", text, re.M)
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_ops_lists_what_is_missing(capsys):
+    status, text = answer(capsys, "ops", "--missing")
+    assert status == 0
+    listed = {word.rstrip("*,") for word in text.split()}
+    for one in coverage.union():
+        assert (one.name in listed) or one.functions
+    assert "einops_rearrange" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("np.tanh", ["np.tanh(x)", "  to x        g * (1 - out * out)"]),
+        ("tanh", ["np.tanh(x)"]),
+        ("numpy.matmul", ["  also        x @ y", "  to y        x.T @ g"]),
+        ("np.sqrt", ["  where       x > 0; inf at x = 0"]),
+        ("linalg.inv", ["np.linalg.inv(a)"]),
+        ("np.max(x, axis=0)", ["  where       1/2 each to two equal elements"]),
+        ("relu", ["  where       0 at x = 0"]),
+        ("np.prod", ["  to x        no single short formula"]),
+        ("mae_loss", ["mae_loss is reached as tg.l1_loss:"]),
+        ("np.ptp", ["              made of other ops: np.max(a) - np.min(a)"]),
+        ("np.argmax", ["np.argmax: works on Tensors; its result needs no gradient"]),
+    ],
+)
+def test_ops_tells_about_a_function(capsys, name, lines):
+    status, text = answer(capsys, "ops", name)
+    assert status == 0
+    assert set(lines) <= set(text.splitlines())
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", ["np.fft.fft", "numpy.put", "put", "lstm"])
+def test_ops_says_that_a_function_is_not_supported(capsys, name):
+    status, text = answer(capsys, "ops", name)
+    assert status == 1
+    assert "has no gradient" in text
+
+
+def test_ops_suggests_a_name(capsys):
+    status, text = answer(capsys, "ops", "np.tahn")
+    assert status == 2
+    assert text.count("\n") == 1
+    assert "no function 'np.tahn'; did you mean np.tan" in text
+
+
+def test_ops_prints_letters_that_every_console_has():
+    for name in ["np.sqrt", "np.max", "tg.triplet_margin_loss"]:
+        answered = run_cli("ops", name, PYTHONIOENCODING="ascii")
+        assert answered.returncode == 0, answered.stderr
+        assert answered.stdout.isascii()
+
+
+# -- check and trace -----------------------------------------------------------------------------
+
+GOOD = """
+import numpy as np
+import tinygrad_edu as tg
+
+@tg.op(tg.wrt("x", lambda g, out, x: g * 3 * x**2))
+def cube(x):
+    return x * x * x
+"""
+WRONG = """
+@tg.op(tg.wrt("x", lambda g, out, x: g * 4 * x))
+def twice_square(x):
+    return x * x
+"""
+OPTION = """
+@tg.op(tg.wrt("x", lambda g, out, x, *, power: g * power * x ** (power - 1), tg.Domain(low=0.0)))
+def raised(x, *, power):
+    return x**power
+"""
+MODEL = """
+W = np.array([[1.0, 2.0]])
+SCALE = np.array([3.0, np.inf])
+
+def loss(x, W, b=np.zeros(2), rate=0.5):
+    return np.sum(np.tanh(x @ W + b)) * rate
+
+def scaled(x):
+    return np.sum(np.minimum(cube(x), SCALE))
+
+def vector(x):
+    return x * 2
+
+def label_loss(logits, labels):
+    return tg.cross_entropy(logits, labels)
+
+def half(x):
+    return np.sum(x.astype(np.float32) * np.array([0.5], np.float32))
+"""
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Write a module into the current folder; forget afterwards what importing it did."""
+    registry, modules = dict(REGISTRY), set(sys.modules)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def write(name, text):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    yield write
+    REGISTRY.clear()
+    REGISTRY.update(registry)
+    for name in set(sys.modules) - modules:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("target", ["my_ops.py", "my_ops", "my_ops:cube", "my_ops.py:cube"])
+def test_check_finds_the_ops_of_a_module(capsys, write, target):
+    write("my_ops.py", GOOD)
+    status, text = answer(capsys, "check", target, "--examples", "10")
+    assert status == 0
+    assert text == "ok      cube: no counter-example in 10 cases\n"
+
+
+def test_check_finds_a_module_in_a_package_and_a_file_in_a_folder(capsys, write):
+    write("package/__init__.py", "")
+    write("package/my_ops.py", GOOD)
+    assert cli.main(["check", "package.my_ops", "--examples", "2"]) == 0
+    write("folder/helper.py", "POWER = 3")
+    write("folder/others.py", f"from helper import POWER\n{GOOD}")
+    assert cli.main(["check", "folder/others.py", "--examples", "2"]) == 0
+    assert capsys.readouterr().out.count("ok ") == 2
+
+
+def test_check_shows_what_is_wrong(capsys, write):
+    write("my_ops.py", GOOD + WRONG + OPTION)
+    status, text = answer(capsys, "check", "my_ops.py", "--examples", "20")
+    assert status == 1
+    assert "ok      cube" in text
+    assert "FAILED  twice_square: " in text
+    assert "likely cause: factor 2" in text
+    assert "?       raised needs samples" in text
+
+
+def test_check_without_hypothesis_says_what_to_install(capsys, write, without, monkeypatch):
+    without("hypothesis")
+    for name in ("testing", "strategies"):
+        monkeypatch.delitem(sys.modules, f"tinygrad_edu.{name}", raising=False)
+    write("my_ops.py", GOOD)
+    status, text = answer(capsys, "check", "my_ops.py")
+    assert status == 2
+    assert text.count("\n") == 1
+    assert "pip install 'tinygrad-edu[check]'" in text
+
+
+def test_ops_without_scipy_says_what_to_install():
+    program = (
+        "import sys; sys.modules['scipy'] = None\n"
+        "from tinygrad_edu import cli; cli.main(['ops']); cli.main(['ops', 'erfcx'])"
+    )
+    answered = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert answered.stdout.count("'tinygrad-edu[special]'") == 2
+
+
+@pytest.mark.parametrize("key", ["raised", "'raised'"])
+def test_check_takes_samples_from_the_module(capsys, write, key):
+    write("my_ops.py", GOOD + OPTION)
+    assert answer(capsys, "check", "my_ops.py:raised")[0] == 2
+    REGISTRY.pop(sys.modules["my_ops"].raised)
+    REGISTRY.pop(sys.modules["my_ops"].cube)
+    samples = f"SAMPLES = {{{key}: [((np.array([0.5, 2.0]),), {{'power': 2.5}})]}}"
+    write("my_ops.py", GOOD + OPTION + samples)
+    status, text = answer(capsys, "check", "my_ops.py:raised")
+    assert (status, text[:10]) == (0, "ok      ra")
+
+
+def test_check_takes_functions_that_others_wrote(capsys, write):
+    text = "import math\nimport numpy as np\nimport tinygrad_edu as tg\n"
+    text += "f = np.frompyfunc(math.floor, 1, 1)\ntg.register(f, name='f')\n"
+    text += "tg.register(np.nextafter, tg.wrt('x', lambda g, out, x, y: g))"
+    write("my_ops.py", text)
+    status, text = answer(capsys, "check", "my_ops.py")
+    assert "-       f: has no rules" in text
+    assert "?       nextafter needs samples" in text
+    assert status == 2
+
+
+def test_check_takes_an_op_that_the_module_imports(capsys, write):
+    write("my_ops.py", "from tinygrad_edu import relu")
+    assert answer(capsys, "check", "my_ops.py:relu", "--examples", "2")[0] == 0
+    assert answer(capsys, "check", "my_ops.py")[0] == 2  # it makes none itself
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (WRONG.replace("g * 4 * x", "g * x.nothing"), "'x' of twice_square"),
+        (WRONG.replace("g * 4 * x", "g[None]"), "must return shape"),
+        (OPTION + "SAMPLES = {raised: [((np.ones(2),), {'pwer': 2})]}", "pwer"),
+        (OPTION + "SAMPLES = {raised: []}", "raised needs samples"),
+        (OPTION + "SAMPLES = {raised: [((np.array(['a']),), {'power': 2})]}", "raised"),
+    ],
+)
+def test_check_reports_an_op_that_does_not_work_at_all(capsys, write, text, message):
+    write("my_ops.py", GOOD + text)
+    status, printed = answer(capsys, "check", "my_ops.py", "--examples", "2")
+    assert status == 1
+    assert "FAILED" in printed
+    assert message in printed
+    assert "ok      cube" in printed
+
+
+@pytest.mark.parametrize(
+    ("target", "text", "message"),
+    [
+        ("nothing.py", "", "there is no file nothing.py"),
+        ("nothing", "", "there is no module 'nothing'"),
+        ("nothing.at.all", "", "there is no module 'nothing.at.all'"),
+        ("my_ops.py", "x = 1", "my_ops registers no ops; an op is made by @tg.op"),
+        ("my_ops.py:square", GOOD, "my_ops registers no op 'square'"),
+        ("my_ops.py", "import nowhere", "No module named 'nowhere'"),
+        ("my_ops", "import nowhere", "No module named 'nowhere'"),
+        ("my_ops.py", "def f():\n    1 / 0\nf()", "line 2, in f"),
+        ("my_ops.py", "def f(:", "SyntaxError"),
+        ("my_ops.py", "raise SystemExit(3)", "SystemExit: 3"),
+        ("my_ops.py", GOOD.replace("(g, out", "(out, g").replace("g, out, x:", "x:"), "RuleError"),
+        ("my_ops.py", GOOD + "SAMPLES = []", "SAMPLES in my_ops must be a dict"),
+    ],
+)
+def test_check_explains_wrong_use(capsys, write, target, text, message):
+    write("my_ops.py", text)
+    status, printed = answer(capsys, "check", target)
+    assert status == 2
+    assert printed.startswith("tinygrad-edu: error: ")
+    assert message in printed
+    assert "importlib" not in printed
+    assert "commands.py" not in printed
+
+
+def run_program(text, *inputs):
+    """Run what `tinygrad-edu trace` printed, as a program of its own."""
+    scope = {}
+    exec(text, scope)
+    (function,) = re.findall(r"^def (\w+)", text, re.M)
+    return scope[function](*inputs)
+
+
+def test_trace_prints_a_program_that_runs(capsys, write):
+    write("model.py", GOOD + MODEL)
+    status, text = answer(capsys, "trace", "model.py:loss", "--shape", "x=3,1")
+    assert status == 0
+    x, W, b = np.ones((3, 1)), np.array([[0.5, 1.0]]), np.zeros(2)
+    value, (d_x, d_W, d_b) = run_program(text, x, W, b)
+    assert value == pytest.approx(np.tanh(x @ W + b).sum() / 2)
+    slope = 0.5 * (1 - np.tanh(x @ W) ** 2)
+    np.testing.assert_allclose(d_x, slope @ W.T)
+    np.testing.assert_allclose(d_W, x.T @ slope)
+    np.testing.assert_allclose(d_b, slope.sum(axis=0))
+
+
+@pytest.mark.parametrize("shape", ["x=2", "x=(2,)", "x=(2)", "x= 2"])
+def test_trace_defines_what_the_program_needs(capsys, write, shape):
+    write("model.py", GOOD + MODEL)
+    status, text = answer(capsys, "trace", "model:scaled", "--shape", shape)
+    assert status == 0
+    assert "from model import cube\n" in text
+    value, (gradient,) = run_program(text, np.array([1.0, 2.0]))
+    assert value == 9
+    np.testing.assert_array_equal(gradient, [3, 12])
+
+
+def test_trace_takes_shapes_before_defaults_before_the_file_s_arrays(capsys, write):
+    write("model.py", GOOD + MODEL)
+    shapes = ["--shape", "x=4,5", "W=5x6", "--shape", "b=6"]
+    _, text = answer(capsys, "trace", "model.py:loss", *shapes)
+    assert re.findall(r"# input (.*)", text) == [
+        "x: float64 (4, 5)",
+        "W: float64 (5, 6)",
+        "b: float64 (6,)",
+    ]
+    _, text = answer(capsys, "trace", "model.py:loss", "--shape", "x=4,1")
+    assert re.findall(r"# input (.*)", text)[1:] == ["W: float64 (1, 2)", "b: float64 (2,)"]
+
+
+def test_trace_takes_integers_numbers_and_other_dtypes(capsys, write):
+    write("model.py", GOOD + MODEL)
+    shapes = ["--shape", "logits=2,3:float32", "labels=2:int"]
+    status, text = answer(capsys, "trace", "model.py:label_loss", *shapes)
+    assert status == 0
+    assert "# input logits: float32 (2, 3)" in text
+    assert "# input labels: int64 (2,)" in text or "# input labels: int32 (2,)" in text
+    _, text = answer(capsys, "trace", "model.py:half", "--shape", "x=()")
+    value, (gradient,) = run_program(text, np.array(3.0))
+    assert (value, gradient) == (1.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["model.py"], "name a function of model.py: model.py:loss, model.py:scaled, model.py:vec"),
+        (["model.py:nothing"], "name a function of model.py: model.py:loss"),
+        (["model.py:W"], "name a function of model.py"),
+        (["model.py:loss"], "of which shape is 'x' of loss? Say, for instance, --shape x=3,4 ("),
+        (["model.py:loss", "--shape", "y=3"], "loss has no argument 'y', it has x, W, b, rate"),
+        (["model.py:loss", "--shape", "x"], "expected NAME=SHAPE as in x=3,4 or labels=3:int, got"),
+        (["model.py:loss", "--shape", "x=3,a"], "expected NAME=SHAPE"),
+        (["model.py:loss", "--shape", "x=3:nothing"], "expected NAME=SHAPE"),
+        (["model.py:loss", "--shape", "x=3,4"], "matmul"),
+        (["model.py:vector", "--shape", "x=3"], "must return one element, got shape (3,)"),
+    ],
+)
+def test_trace_explains_wrong_use(capsys, write, arguments, message):
+    write("model.py", GOOD + MODEL)
+    status, text = answer(capsys, "trace", *arguments)
+    assert status == 2
+    assert message in text
+    assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("def f(x):\n    return np.summ(x)", "line 4, in f"),
+        ("def f(x, *more, scale):\n    return x", "missing 1 required keyword-only argument"),
+    ],
+)
+def test_trace_shows_where_a_function_fails(capsys, write, function, message):
+    write("model.py", f"import numpy as np\n\n{function}")
+    status, text = answer(capsys, "trace", "model.py:f", "--shape", "x=2")
+    assert status == 2
+    assert message in text
+    assert "commands.py" not in text
+
+
+def test_trace_refuses_to_print_a_thousand_numbers(capsys, write):
+    write("model.py", "import numpy as np\nC = np.ones(2000)\ndef f(x): return np.sum(x * C)")
+    status, text = answer(capsys, "trace", "model.py:f", "--shape", "x=2000")
+    assert status == 2
+    assert "an array of shape (2000,) that is no argument" in text
+
+
+def test_trace_refuses_a_function_that_cannot_be_imported(capsys, write):
+    text = GOOD + "inner = cube\ndel cube\ndef f(x): return np.sum(inner(x))"
+    write("model.py", text)
+    status, text = answer(capsys, "trace", "model.py:f", "--shape", "x=2")
+    assert status == 2
+    assert "the program calls cube, which model does not define" in text
+
+
+def test_check_and_trace_run_as_commands(write, tmp_path):
+    write("my_ops.py", GOOD + WRONG + MODEL)
+    checked = run_cli("check", str(tmp_path / "my_ops.py"), "--examples", "5")
+    assert checked.returncode == 1
+    assert "FAILED  twice_square" in checked.stdout
+    traced = run_cli("trace", f"{tmp_path / 'my_ops.py'}:loss", "--shape", "x=2,1")
+    assert traced.returncode == 0
+    compile(traced.stdout, "program", "exec")

@@ -17,19 +17,19 @@ ROOT = Path(tg.__file__).parents[1]
 # From the ground up. A module imports from lower layers and, without cycles, from its own. A name
 # stands for the module and all that is in it. A new module is entered here, as low as it can be.
 LAYERS = [
-    {"errors", "domain", "mode"},
+    {"errors", "domain", "hints", "mode"},
     {"op", "graph"},
-    {"backward", "ops"},
+    {"backward", "ops", "quotient"},
     {"tensor"},
-    {"transforms", "check", "trace"},
-    {"nn", "optim", "data", "testing"},
+    {"transforms", "subject", "diagnosis", "check", "tracer", "trace", "formula"},
+    {"nn", "optim", "data", "strategies", "testing", "derivation"},
     {""},  # tinygrad_edu/__init__.py
-    {"cli", "demo"},
+    {"cli", "demo", "commands", "coverage", "reference"},
 ]
-ON_DEMAND = {"", "cli", "demo"}  # may import anything where it is used
+ON_DEMAND = {"", "cli", "commands", "demo"}  # may import anything where it is used
 EXTRAS = {"matplotlib", "rich", "scipy", "dask", "cupy", "hypothesis", "IPython"}
 # What a module may need as soon as it is imported, besides the standard library and NumPy.
-NEEDS = {"testing": {"hypothesis"}}
+NEEDS = {name: {"hypothesis"} for name in ("strategies", "testing", "derivation")}
 
 
 class Import(NamedTuple):

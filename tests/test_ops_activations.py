@@ -27,7 +27,8 @@ def small_elu(x: Any) -> Any:
 
 ELEMENTWISE: list[Any] = [
     tg.relu, tg.sigmoid, tg.softplus, tg.log_sigmoid, tg.silu, tg.leaky_relu, steep_leaky_relu,
-    tg.elu, small_elu, gelu_tanh, tg.gelu, tg.erf,
+    tg.elu, small_elu, gelu_tanh, tg.gelu, tg.erf, tg.mish, tg.quick_gelu, tg.softsign,
+    tg.squareplus,
 ]  # fmt: skip
 NORMALISED: list[Any] = [tg.softmax, tg.log_softmax]
 
@@ -80,6 +81,10 @@ def normal_cdf(x: float) -> float:
     return math.erfc(-x / math.sqrt(2)) / 2
 
 
+def squareplus(x: float) -> float:
+    return (x + math.hypot(x, 2)) / 2 if x > 0 else 2 / (math.hypot(x, 2) - x)
+
+
 VALUES: list[tuple[Any, Callable[[float], float]]] = [
     (tg.relu, lambda x: max(x, 0.0)),
     (tg.sigmoid, sigmoid),
@@ -93,6 +98,10 @@ VALUES: list[tuple[Any, Callable[[float], float]]] = [
     (tg.gelu, lambda x: x * normal_cdf(x)),
     (gelu_tanh, lambda x: x / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))),
     (tg.erf, math.erf),
+    (tg.mish, lambda x: x * math.tanh(softplus(x))),
+    (tg.quick_gelu, lambda x: x * sigmoid(1.702 * x)),
+    (tg.softsign, lambda x: x / (1 + abs(x))),
+    (tg.squareplus, squareplus),
 ]
 SLOPES: list[tuple[Any, Callable[[float], float]]] = [
     (tg.relu, lambda x: float(x > 0)),
@@ -103,6 +112,8 @@ SLOPES: list[tuple[Any, Callable[[float], float]]] = [
     (tg.leaky_relu, lambda x: 1.0 if x > 0 else 0.01),
     (tg.elu, lambda x: 1.0 if x > 0 else math.exp(x)),
     (tg.erf, lambda x: 2 / math.sqrt(math.pi) * math.exp(-x * x)),
+    (tg.softsign, lambda x: (1 + abs(x)) ** -2),
+    (tg.squareplus, lambda x: squareplus(x) / math.hypot(x, 2)),
 ]
 FAR = [-1e4, -1e3, -745.0, -80.0, -40.0, -17.0, -3.0, -1e-6, 0.0, 1e-6, 3.0, 17.0, 40.0, 1e3, 1e4]
 
@@ -117,7 +128,7 @@ def test_values_to_the_far_ends(f: Any, exact: Any, dtype: Any) -> None:
     tiny = np.finfo(dtype).tiny  # smaller numbers have fewer digits
     precise = f is not gelu_tanh  # 1 + tanh rounds its left tail to 0, by definition
     # the factor exp(-x²/2) of gelu turns a rounding of x into x² roundings of the result
-    rtol = (300 if f is tg.gelu else 8) * np.finfo(dtype).eps
+    rtol = (300 if f in (tg.gelu, tg.quick_gelu) else 8) * np.finfo(dtype).eps
     np.testing.assert_allclose(y, expected, rtol=rtol, atol=8 * tiny if precise else rtol)
 
 
@@ -159,7 +170,9 @@ def test_float32_stays_and_nothing_is_written_into(f: Any) -> None:
     out, g = f(x), np.ones_like(x)
     for array in (x, out, g):
         array.flags.writeable = False
-    assert REGISTRY[op].vjps[0](g, out, x, **options).dtype == np.float32
+    for rule in REGISTRY[op].vjps:  # none, if it is made of others
+        assert rule(g, out, x, **options).dtype == np.float32
+    assert gradient(f, x, g).dtype == np.float32
 
 
 @pytest.mark.parametrize("f", [*ELEMENTWISE, *NORMALISED], ids=name)
@@ -205,6 +218,49 @@ def test_a_masked_row_does_not_disturb_the_others() -> None:
 
 def test_log_softmax_does_not_round_small_probabilities_to_zero() -> None:
     assert tg.log_softmax(np.array([0.0, -1e4])).tolist() == [0, -1e4]
+
+
+# -- gates and bends ---------------------------------------------------------------------------
+
+
+def test_softmin_gives_the_smallest_number_the_largest_part() -> None:
+    x = np.array([[0.0, math.log(3)], [math.log(3), 0.0]])
+    np.testing.assert_allclose(tg.softmin(x), [[3 / 4, 1 / 4], [1 / 4, 3 / 4]], rtol=1e-15)
+    np.testing.assert_allclose(tg.softmin(x, axis=0)[0], [3 / 4, 1 / 4], rtol=1e-15)
+
+
+def test_glu_by_hand() -> None:
+    x = [[1.0, -2.0, 0.0, math.log(3)]]  # gates 1/2 and 3/4
+    np.testing.assert_allclose(tg.glu(np.array(x)), [[0.5, -1.5]], rtol=1e-15)
+    expected = [[0.5, 0.75, 1 / 4, -2 * 3 / 16]]
+    np.testing.assert_allclose(gradient(tg.glu, x), expected, rtol=1e-15)
+    columns = np.array(x).T
+    np.testing.assert_allclose(
+        gradient(lambda t: tg.glu(t, axis=0), columns), np.transpose(expected)
+    )
+
+
+def test_squareplus_bends_at_b() -> None:
+    assert tg.squareplus(np.array([0.0, 1.5]), b=4.0).tolist() == [1, 2]
+    assert gradient(lambda t: tg.squareplus(t, b=16.0), [0.0, 3.0]).tolist() == [0.5, 0.8]
+
+
+def test_the_second_derivative_of_softsign() -> None:
+    second = tg.grad(tg.grad(tg.softsign))  # -2 sign(x) / (1 + |x|)³
+    assert [second(x) for x in (-1.0, 0.0, 1.0)] == [0.25, 0, -0.25]
+
+
+@pytest.mark.parametrize(
+    ("f", "message"),
+    [
+        (lambda x: tg.glu(x), r"glu: expected an even length along axis -1, got shape \(2, 3\)"),
+        (lambda x: tg.squareplus(x, b=0.0), "squareplus: expected a positive b, got 0"),
+    ],
+)
+def test_gates_and_bends_refuse(f: Any, message: str) -> None:
+    for x in (np.ones((2, 3)), Tensor(np.ones((2, 3)), requires_grad=True)):
+        with pytest.raises(tg.InputError, match=message):
+            f(x)
 
 
 # -- readings, refusals --------------------------------------------------------------------------

@@ -48,7 +48,10 @@ UNARY: list[tuple[Any, float, float]] = [
     (np.tanh, -3, 3), (np.arcsinh, -4, 4), (np.arccosh, 1.1, 4), (np.arctanh, -0.9, 0.9),
     (np.sinc, -3, 3), (np.deg2rad, -90, 90), (np.radians, -90, 90), (np.rad2deg, -2, 2),
     (np.degrees, -2, 2), (np.floor, 0.1, 0.9), (np.ceil, -0.9, -0.1), (np.trunc, 1.1, 1.9),
-    (np.rint, 0.6, 1.4), (np.sign, -2, 2), (np.nan_to_num, -2, 2),
+    (np.rint, 0.6, 1.4), (np.sign, -2, 2), (np.nan_to_num, -2, 2), (np.fix, 1.1, 1.9),
+    (np.real, -2, 2), (np.imag, -2, 2), (np.conjugate, -2, 2), (np.angle, -2, 2),
+    (tg.rsqrt, 0.3, 2), (tg.sec, -1.3, 1.3), (tg.csc, 0.3, 2.8), (tg.cot, 0.3, 2.8),
+    (tg.sech, -3, 3), (tg.csch, 0.3, 2), (tg.coth, -2, -0.3), (tg.arccot, 0.3, 2),
 ]  # fmt: skip
 BINARY: list[tuple[Any, float, float]] = [
     (np.add, -2, 2), (np.subtract, -2, 2), (np.multiply, -2, 2), (np.divide, 0.4, 2),
@@ -214,6 +217,17 @@ def test_safe_multiply_is_the_product_but_for_zeros() -> None:
             found = tg.safe_multiply(g, factor)
         np.testing.assert_array_equal(found, expected_product(g, factor))
         assert found.dtype == np.float64
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_safe_multiply_of_many_numbers_is_that_of_few(dtype: Any) -> None:
+    g, factor = np.meshgrid(SPECIAL[:-1], SPECIAL[:-1], indexing="ij")  # but 1e300
+    g, factor = g.ravel().astype(dtype), factor.ravel().astype(dtype)
+    many = 10_001 // g.size + 1
+    found = tg.safe_multiply(np.tile(g, many), np.tile(factor, many))
+    np.testing.assert_array_equal(found, np.tile(tg.safe_multiply(g, factor), many))
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(tg.safe_multiply(np.ones(20_000), np.ones(())), np.ones(20_000))
 
 
 def test_safe_multiply_is_the_same_on_other_arrays() -> None:
@@ -484,17 +498,250 @@ def test_steps_claim_a_gradient_of_zero(f: Any) -> None:
 @pytest.mark.parametrize(
     ("f", "message"),
     [
-        (np.modf, "modf: has no gradient rule"),
         (np.frexp, "frexp: has no gradient rule"),
-        (lambda t: np.divmod(t, 2), "divmod: has no gradient rule"),
+        (lambda t: np.nextafter(t, 0.0), "nextafter: has no gradient rule"),
+        (lambda t: np.ldexp(2.0, t), "ldexp: no gradient is defined for argument 'n'"),
+        (lambda t: np.choose(t, [1.0, 2.0]), "choose: expected integers for argument 'a'"),
+        (lambda t: np.select([t], [t]), r"select: condlist\[0\]: expected booleans, got float64"),
+        (lambda t: tg.masked_fill(t, t, 0.0), "masked_fill: mask: expected booleans, got float64"),
         (np.where, r"where: expected where\(condition, x, y\), got 1 argument"),
         (lambda t: np.where(t, t, 1.0), "where: no gradient is defined for argument 'condition'"),
         (lambda t: np.clip(t, 0, 1, dtype=float), "clip: option 'dtype'"),
         (lambda t: t.clip(0, 1, min=0), "clip: expected one of 'a_min' and 'min'"),
-        (lambda t: np.sqrt(t, where=np.array(True)), "sqrt: option 'where'"),
-        (lambda t: np.exp(t, dtype=np.float32), "exp: option 'dtype'"),
+        (lambda t: np.sqrt(t, where=np.array(True)), "sqrt: option 'where' would leave elements"),
+        (lambda t: np.exp(t, dtype=int), "exp: option 'dtype' must be a float type"),
+        (lambda t: np.float_power(t, 2, dtype=np.float32), "float_power: option 'dtype' must be"),
+        (lambda t: np.exp(t, casting="unsafe"), "exp: option 'casting' has no gradient rule"),
     ],
 )
 def test_refused_by_name(f: Any, message: str) -> None:
-    with pytest.raises(tg.UnsupportedError, match=message):
+    with pytest.raises((tg.UnsupportedError, tg.DtypeError), match=message):
         f(Tensor([1.0, 2.0], requires_grad=True))
+
+
+# -- two results -----------------------------------------------------------------------------
+
+
+def test_divmod_has_two_results() -> None:
+    x, y = np.array([7.3, -7.3, 7.3]), np.array([2.0, 2.0, -2.0])
+    for got, expected in zip(np.divmod(Tensor(x), y), np.divmod(x, y), strict=True):
+        assert got.tolist() == expected.tolist()
+    # x mod y = x - y ⌊x / y⌋, so its slopes are 1 and -⌊x / y⌋; the quotient is flat
+    first, second = derivatives(lambda x, y: np.divmod(x, y)[1] * 2, x, y)
+    assert [g.tolist() for g in first] == [[2, 2, 2], [-6, 8, 8]]
+    assert not np.any(second)
+    assert not np.any(derivatives(lambda x, y: divmod(x, y)[0], x, y)[0])
+    t = Tensor(1.5, requires_grad=True)
+    quotient, rest = divmod(7.0, t)
+    assert (quotient.item(), rest.item()) == (4.0, 1.0)
+    (quotient * rest).backward()
+    assert t.grad == -16
+
+
+def test_modf_gives_the_fraction_and_what_is_flat() -> None:
+    x = np.array([2.25, -2.25, 0.5])
+    fraction, whole = np.modf(Tensor(x))
+    assert (fraction.tolist(), whole.tolist()) == ([0.25, -0.25, 0.5], [2, -2, 0])
+    assert derivatives(lambda x: math.prod(np.modf(x)), np.array(2.25))[0][0] == 2
+    assert derivatives(lambda x: np.modf(x)[0] ** 2, x)[0][0].tolist() == [0.5, -0.5, 1.0]
+
+
+def test_ldexp_scales_the_gradient_by_a_power_of_two() -> None:
+    first, _ = derivatives(lambda x: np.ldexp(x, [3, -1]) ** 2, np.array([1.0, 2.0]))
+    assert first[0].tolist() == [128, 1]  # 2 x 4^n
+
+
+# -- reciprocal functions --------------------------------------------------------------------
+
+RECIPROCAL: list[tuple[Any, Any, Any, list[float]]] = [
+    (tg.sec, tg.arcsec, np.cos, [0.3, 1.2, 2.0, 3.0]),
+    (tg.csc, tg.arccsc, np.sin, [0.3, 1.2, -0.4]),
+    (tg.cot, tg.arccot, np.tan, [0.3, 1.2, -0.4]),
+    (tg.sech, tg.arcsech, np.cosh, [0.3, 1.2, 4.0]),
+    (tg.csch, tg.arccsch, np.sinh, [0.3, -1.2, 4.0]),
+    (tg.coth, tg.arccoth, np.tanh, [0.3, -1.2, 4.0]),
+]
+
+
+@pytest.mark.parametrize(("f", "inverse", "plain_f", "x"), RECIPROCAL, ids=name)
+def test_reciprocal_functions_and_their_inverses(
+    f: Any, inverse: Any, plain_f: Any, x: Any
+) -> None:
+    x = np.array(x)
+    np.testing.assert_allclose(f(x), 1 / plain_f(x), rtol=1e-15)
+    np.testing.assert_allclose(inverse(f(x)), x, rtol=1e-12)
+    slope, inverse_slope = tg.elementwise_grad(f)(x), tg.elementwise_grad(inverse)(f(x))
+    np.testing.assert_allclose(slope * inverse_slope, 1, rtol=1e-11)
+    tg.check_gradients(inverse, f(x), order=2)
+    assert inverse(f(x.astype(np.float32))).dtype == np.float32
+
+
+def test_hyperbolic_reciprocals_do_not_overflow() -> None:
+    x = np.array([-1e4, -710.0, 0.0, 710.0, 1e4])
+    assert tg.sech(x).tolist() == [0, pytest.approx(0, abs=1e-300), 1, pytest.approx(0), 0]
+    assert tg.elementwise_grad(tg.sech)(x)[[0, 2, 4]].tolist() == [0, 0, 0]
+    assert tg.elementwise_grad(tg.elementwise_grad(tg.sech))(0.0) == -1
+    far = np.array([-1e4, 1e4])
+    assert tg.csch(far).tolist() == [0, 0]
+    assert tg.coth(far).tolist() == [-1, 1]
+    for f in (tg.csch, tg.coth):
+        assert tg.elementwise_grad(f)(far).tolist() == [0, 0]
+    # -1 / sinh² survives where 1 - coth² has rounded to 0
+    np.testing.assert_allclose(tg.elementwise_grad(tg.coth)(30.0), -4 * math.exp(-60), rtol=1e-12)
+    assert tg.arccot(np.array([0.0]))[0] == math.pi / 2
+    assert tg.elementwise_grad(tg.arccot)(0.0) == -1
+
+
+def test_rsqrt_and_lerp_in_closed_form() -> None:
+    first, second = derivatives(tg.rsqrt, np.array([4.0]))
+    np.testing.assert_allclose([first[0][0], second[0][0]], [-1 / 16, 3 / 128], rtol=1e-15)
+    assert tg.lerp(np.array([0.0, 2.0]), 4.0, 0.25).tolist() == [1, 2.5]
+    first, _ = derivatives(tg.lerp, np.array([1.0, 2.0]), np.array(5.0), np.array(0.25))
+    assert [g.tolist() for g in first] == [[0.75, 0.75], 0.5, 7]
+    assert tg.lerp(Tensor([1.0], dtype=np.float32), 2.0, 0.5).dtype == np.float32
+
+
+# -- real functions of complex numbers -----------------------------------------------------------
+
+
+def test_real_numbers_are_their_own_real_part() -> None:
+    x = np.array([-1.5, 2.0])
+    for f in (np.real, np.conjugate, np.conj, np.real_if_close):
+        assert f(Tensor(x)).tolist() == x.tolist()
+        assert derivatives(f, x)[0][0].tolist() == [1, 1]
+    for f, expected in ((np.imag, [0, 0]), (np.angle, [math.pi, 0])):
+        assert f(Tensor(x)).tolist() == expected
+        assert derivatives(f, x)[0][0].tolist() == [0, 0]
+    assert np.angle(Tensor(x), deg=True).tolist() == [180, 0]
+    assert np.real(Tensor([1 + 2j])).tolist() == [1]
+
+
+def test_real_part_of_a_leaf_keeps_its_numbers() -> None:
+    for f in (np.real, np.conjugate, np.real_if_close, np.unwrap):
+        x = Tensor([1.0, 2.0], requires_grad=True)
+        y = f(x)
+        x.data[0] = 9
+        assert y.tolist() == [1, 2], f.__name__
+
+
+def test_unwrap_moves_by_whole_periods() -> None:
+    x = np.array([[0.0, 2.0, 4.5, 7.0 - 2 * math.pi], [0.5, -3.0, 3.0, 2.5]])
+    for options in ({}, {"axis": 0}, {"period": 3.0}, {"discont": 5.0}):
+        np.testing.assert_array_equal(np.unwrap(Tensor(x), **options).data, np.unwrap(x, **options))
+    first, _ = derivatives(lambda x: np.unwrap(x) ** 2, x)
+    np.testing.assert_allclose(first[0], 2 * np.unwrap(x))
+
+
+# -- one of many -----------------------------------------------------------------------------
+
+ROWS = np.arange(6.0).reshape(2, 3)
+SELECTS: list[Any] = [
+    lambda x: np.select([x > 3, x > 1], [x**2, 2 * x], default=-1.0),
+    lambda x: np.select([x > 3, x > 1], [x**2, 2 * x]),
+    lambda x: np.select([x[0] > 1], [x], x[:, :1]),
+    lambda x: np.select([x > 100], [x], default=7),
+    lambda x: np.choose([[0, 1, 2], [2, 1, 0]], [x, x[0] * 10, 5.0]),
+    lambda x: np.choose([[4, -1, 0], [1, 5, 2]], [x, -x, x * x], mode="wrap"),
+    lambda x: np.choose(np.array([4, -1, 0]), [x, -x, x * x], mode="clip"),
+    lambda x: np.piecewise(x, [x < 2, x > 3], [lambda x: x**2, np.negative, 7.0]),
+    lambda x: np.piecewise(x, [x < 2, x > 1], [lambda x: x**2, lambda x: 3 * x]),
+    lambda x: np.piecewise(x[0], x[0] > 1, [lambda x, k: k * x, lambda x, k: -k * x], 4.0),
+    lambda x: np.piecewise(x[0], [True, False, True], [np.square]),
+    lambda x: np.piecewise(x[0], [[True, False, True], [False, True, False]], [np.square, 3.0]),
+    lambda x: np.piecewise(x[0], x > 1, [np.square, lambda x: -x]),
+    lambda x: np.piecewise(x, [x > 2], [lambda x, *, k: k * x], k=4.0),
+    lambda x: np.piecewise(x[0, 2], x[0, 2] > 1, [lambda x: x * 3]),
+    lambda x: np.piecewise(x, [x > 99], [np.log]),
+]
+
+
+@pytest.mark.parametrize("f", SELECTS)
+def test_one_of_many_is_numpys_and_differentiable(f: Any) -> None:
+    for dtype in (np.float64, np.float32):
+        x = ROWS.astype(dtype) + dtype(0.25)
+        y = f(Tensor(x, requires_grad=True))
+        expected = f(x)
+        np.testing.assert_array_equal(y.detach().numpy(), expected)
+        assert (y.shape, y.dtype) == (expected.shape, expected.dtype)
+    tg.check_gradients(f, ROWS + 0.25, order=2)
+
+
+def test_select_takes_the_first_true_condition() -> None:
+    x = np.array([-1.0, 0.5, 4.0])
+    first, _ = derivatives(lambda x: np.select([x > 2, x > 0], [x**2, 5 * x], 3.0), x)
+    assert first[0].tolist() == [0, 5, 8]
+    first, _ = derivatives(lambda x: np.select([x > 0], [np.log(x)], x), x)
+    assert first[0].tolist() == [1, 2, 0.25]  # no NaN from log(-1)
+
+
+def test_select_and_choose_keep_float32() -> None:
+    t = Tensor([1.0, 2.0], dtype=np.float32, requires_grad=True)
+    assert np.select([t > 1, t > 0], [t, 1.0], 2.0).dtype == np.float32
+    assert np.choose([0, 1], [1.0, t]).dtype == np.float32
+
+
+def test_piecewise_calls_functions_with_what_is_selected() -> None:
+    seen = []
+
+    def watched(x: Any) -> Any:
+        seen.append(x.shape)
+        return np.log(x)
+
+    y = np.piecewise(
+        Tensor([-1.0, 1.0, 2.0], requires_grad=True), [np.array([0, 1, 1]) > 0], [watched]
+    )
+    assert seen == [(2,)]
+    assert y.tolist() == [0, 0, math.log(2)]
+
+
+@pytest.mark.parametrize(
+    ("f", "message"),
+    [
+        (lambda t: np.choose([0, 2], [t, t]), "choose: expected integers from 0 to 1"),
+        (
+            lambda t: np.choose([0, 1], [t, t], mode="no"),
+            "choose: expected mode 'raise', 'wrap' or",
+        ),
+        (lambda t: np.select([t > 1], [t, t]), "got 1 conditions and 2 choices"),
+        (lambda t: np.piecewise(t, [t > 1], [1.0, 2.0, 3.0]), "piecewise: expected 1 functions"),
+        (lambda t: tg.masked_fill(t, t > 1, [1.0]), r"expected a number, got shape \(1,\)"),
+    ],
+)
+def test_one_of_many_refuses(f: Any, message: str) -> None:
+    with pytest.raises(tg.InputError, match=message):
+        f(Tensor([1.0, 2.0], requires_grad=True))
+
+
+def test_masked_fill_gives_the_value_what_it_takes_from_x() -> None:
+    x, value = np.arange(6.0).reshape(2, 3), np.array(-1.0)
+    mask = np.array([True, False, True])
+    first, _ = derivatives(lambda x, value: tg.masked_fill(x, mask, value) * x, x, value)
+    assert first[0].tolist() == [[-1, 2, -1], [-1, 8, -1]]
+    assert first[1] == 10  # 0 + 2 + 3 + 5
+    filled = tg.masked_fill(Tensor(x, dtype=np.float32), mask, np.float64(2))
+    assert filled.dtype == np.float32
+    assert filled.tolist() == [[2, 1, 2], [2, 4, 2]]
+    y = tg.masked_fill(np.log(Tensor([0.0, 1.0], requires_grad=True) + 0.5), [True, False], -np.inf)
+    assert y.tolist() == [-np.inf, math.log(1.5)]
+
+
+# -- dtype= ----------------------------------------------------------------------------------
+
+
+def test_dtype_of_a_ufunc_is_that_of_its_inputs() -> None:
+    x = np.array([0.1, 0.7])
+    for f in (
+        lambda x: np.exp(x, dtype=np.float32),
+        lambda x: np.add(x, 0.3, dtype=np.float32),
+        lambda x: np.multiply(x, np.array([1, 2]), dtype="f4"),
+        lambda x: np.exp(x, dtype=float, where=True, casting="same_kind", order="K", subok=True),
+    ):
+        y = f(Tensor(x, requires_grad=True))
+        assert y.dtype == f(x).dtype
+        np.testing.assert_array_equal(y.detach().numpy(), f(x))
+        t = Tensor(x, requires_grad=True)
+        np.sum(f(t)).backward()
+        assert t.grad.dtype == np.float64
+    t = Tensor(x, requires_grad=True)
+    np.sum(np.exp(t, dtype=np.float32)).backward()
+    np.testing.assert_allclose(t.grad, np.exp(x), rtol=1e-6)

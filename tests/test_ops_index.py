@@ -142,6 +142,43 @@ def test_take(f: Any) -> None:
     check_affine(f, X)
 
 
+# -- by a condition ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.compress([True, False, True], x, axis=0),  # shorter than the axis
+        lambda x: np.compress(np.array([0, 2, 0, 1, 1]), x, axis=1),
+        lambda x: np.compress([0, 1, 1], x, axis=-1),
+        lambda x: np.compress([True, False, True], x),
+        lambda x: np.compress([False], x, axis=0),
+        lambda x: np.extract(MASK, x),
+        lambda x: np.extract([0, 1, 1], x),
+    ],
+)
+def test_elements_where_a_condition_holds(f: Any) -> None:
+    check_affine(f, X)
+
+
+@pytest.mark.parametrize(
+    "mask", [MASK, MASK[0], MASK[:, :1], np.array(True), np.array(False), [True, False, True]]
+)
+def test_masked_select(mask: Any) -> None:
+    wide = np.broadcast_to(mask, X.shape)
+    np.testing.assert_array_equal(tg.masked_select(X, mask), X[wide])
+    check_affine(lambda x: tg.masked_select(x, mask), X)
+    check_affine(lambda x: tg.masked_select(x, MASK), (5, 1))  # here x is stretched
+
+
+def test_conditions_may_be_tensors() -> None:
+    x = Tensor(X, requires_grad=True)
+    np.sum(tg.masked_select(x, x > 0)).backward()
+    np.testing.assert_array_equal(x.grad, MASK)
+    assert np.compress(Tensor([1, 0, 1]), x, axis=2).shape == (4, 5, 2)
+    assert np.extract(x > 0, x).shape == (MASK.sum(),)
+
+
 # -- embedding ---------------------------------------------------------------------------------
 
 
@@ -290,6 +327,17 @@ def test_diagonals_and_triangles(f: Any, shape: Any) -> None:
     check_affine(f, shape)
 
 
+def test_a_trace_may_be_added_up_in_another_dtype() -> None:
+    x = Tensor(np.eye(2, dtype=np.float32), requires_grad=True)
+    total = np.trace(x, dtype=np.float64)
+    total.backward()
+    assert (total.dtype, x.grad.dtype, x.grad.tolist()) == (
+        np.float64,
+        np.float32,
+        [[1, 0], [0, 1]],
+    )
+
+
 def test_diag_of_a_rectangle() -> None:
     # autograd returns a 2x2 gradient here.
     x = Tensor(np.ones((2, 3)), requires_grad=True)
@@ -309,7 +357,17 @@ def test_diag_of_a_rectangle() -> None:
         (lambda x: np.take(x, x), tg.UnsupportedError, "take: no gradient is defined for argument"),
         (lambda x: np.take(x, [6]), tg.IndexingError, "take.*out of bounds"),
         (lambda x: np.take(x, [0], out=np.ones(1)), tg.UnsupportedError, "take: option 'out'"),
-        (lambda x: np.trace(x, dtype=float), tg.UnsupportedError, "trace: options 'dtype'"),
+        (lambda x: np.compress(x[0], x), tg.UnsupportedError, "compress: .*'condition'.*tracked"),
+        (lambda x: np.compress([[True]], x), tg.InputError, r"condition of one axis, got \(1, 1\)"),
+        (lambda x: np.compress([0, 0, 1], x, axis=0), tg.IndexingError, "compress.*out of bounds"),
+        (
+            lambda x: np.compress([1], x, out=np.ones(1)),
+            tg.UnsupportedError,
+            "compress: option",
+        ),
+        (lambda x: tg.masked_select(x, x), tg.UnsupportedError, "masked_select: .*'mask'.*tracked"),
+        (lambda x: tg.masked_select(x, [1, 0, 1]), tg.DtypeError, "boolean mask, got dtype int"),
+        (lambda x: np.trace(x, out=np.ones(())), tg.UnsupportedError, "trace: option 'out'"),
         (lambda x: np.diag(x[None]), tg.InputError, "diag: expected one or two axes"),
         (lambda x: np.diagonal(x[0]), tg.InputError, "diagonal"),
     ],

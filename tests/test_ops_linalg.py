@@ -119,6 +119,17 @@ CASES: list[Any] = [
     ("tensordot crossed", lambda x, y: np.tensordot(x, y, CROSSED), (2, 3, 4), (4, 5, 2, 3)),
     ("tensordot one axis", lambda x, y: np.tensordot(x, y, (-1, 0)), (2, 3), (3, 4)),
     ("linalg.tensordot", lambda x, y: np.linalg.tensordot(x, y, axes=1), (2, 3), (3, 4)),
+    ("multi_dot 2", lambda *xs: np.linalg.multi_dot(xs), (2, 3), (3, 4)),
+    ("multi_dot 3", lambda *xs: np.linalg.multi_dot(xs), (2, 3), (3, 4), (4, 5)),
+    ("multi_dot 4", lambda *xs: np.linalg.multi_dot(xs), (5, 1), (1, 4), (4, 2), (2, 3)),
+    ("multi_dot vectors", lambda *xs: np.linalg.multi_dot(xs), (3,), (3, 4), (4,)),
+    ("multi_dot row", lambda *xs: np.linalg.multi_dot(xs), (3,), (3, 4), (4, 2)),
+    ("multi_dot column", lambda *xs: np.linalg.multi_dot(xs), (3, 4), (4, 2), (2,)),
+    ("block_diag", tg.block_diag, (2, 3), (1, 2), (2,), ()),
+    ("bilinear", tg.bilinear, (4, 3), (4, 2), (5, 3, 2), (5,)),
+    ("bilinear on vectors", tg.bilinear, (3,), (2,), (5, 3, 2)),
+    ("bilinear on stacks", tg.bilinear, (2, 4, 3), (2, 4, 2), (1, 3, 2), (1,)),
+    ("bilinear on nothing", tg.bilinear, (0, 3), (0, 2), (5, 3, 2)),
     ("linear", tg.linear, (4, 3), (3, 2), (2,)),
     ("linear without b", tg.linear, (4, 3), (3, 2)),
     ("linear on a vector", tg.linear, (3,), (3, 2), (2,)),
@@ -309,6 +320,33 @@ def test_dask_arrays_are_multiplied() -> None:
     for one, other in zip(plain, lazy, strict=True):
         assert isinstance(other.grad, da.Array)
         np.testing.assert_allclose(other.grad.compute(), one.grad, rtol=1e-12)
+
+
+DASK: list[Any] = [
+    (np.dot, (4, 2, 3), (2, 3, 2)),
+    (np.inner, (4, 3), (2, 3)),
+    (lambda x, y: np.tensordot(x, y, (-1, -2)), (4, 2, 3), (5, 3, 2)),
+    (tg.bilinear, (4, 3), (4, 2), (5, 3, 2)),
+    (tg.block_diag, (4, 3), (2, 2)),
+    (lambda *xs: np.linalg.multi_dot(xs), (4, 3), (3, 2), (2, 5)),
+]
+
+
+@pytest.mark.parametrize(("f", "shapes"), [(case[0], case[1:]) for case in DASK])
+@pytest.mark.filterwarnings("ignore::dask.array.PerformanceWarning")
+def test_products_of_dask_arrays_are_those_of_numpy(f: Any, shapes: Any) -> None:
+    da = pytest.importorskip("dask.array")
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=s) for s in shapes]
+    plain = [Tensor(array, requires_grad=True) for array in arrays]
+    lazy = [Tensor(da.from_array(a, chunks=2), requires_grad=True) for a in arrays]
+    expected, found = f(*plain), f(*lazy)
+    np.testing.assert_allclose(found.data.compute(), expected.data, rtol=1e-12)
+    g = rng.normal(size=expected.shape)
+    expected.backward(g)
+    found.backward(g)
+    for one, other in zip(plain, lazy, strict=True):
+        np.testing.assert_allclose(np.asarray(other.grad), one.grad, rtol=1e-12)
 
 
 def test_inverse_has_the_textbook_gradient() -> None:

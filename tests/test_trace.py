@@ -9,6 +9,7 @@ import pytest
 
 import tinygrad_edu as tg
 from tinygrad_edu import Tensor
+from tinygrad_edu.tracer import Tape, Tracer
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -475,3 +476,112 @@ def test_gradients_inside_a_traced_function() -> None:
 def test_inside_no_grad_nothing_can_be_traced() -> None:
     with tg.no_grad(), pytest.raises(tg.GraphError):
         tg.trace(np.sum, normal(3))
+
+
+# --- what the tracer answers to -----------------------------------------------------------------
+
+
+def test_a_tuple_of_one_result_is_unpacked() -> None:
+    x = normal(1, 3)
+    program = tg.trace(lambda x: np.sum(tg.unstack(x)[0] ** 2), x)
+    assert "(t1,) = tg.unstack(x" in program.source
+    assert program(x)[0] == np.sum(x**2)
+
+
+def test_a_named_tuple_of_results_stays_one() -> None:
+    x = normal(3, 3) + 4 * np.eye(3)
+    program = tg.trace(lambda x: np.linalg.slogdet(x).logabsdet, x)
+    value, (gradient,) = program(x)
+    np.testing.assert_allclose(value, np.linalg.slogdet(x)[1])
+    np.testing.assert_allclose(gradient, np.linalg.inv(x).T)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: x.sum(0, keepdims=True),
+        lambda x: x.mean(axis=1),
+        lambda x: x.max(1),
+        lambda x: x.min(),
+        lambda x: x.prod(axis=0),
+        lambda x: x.var(axis=0, ddof=1),
+        lambda x: x.std(1),
+        lambda x: x.cumsum(0),
+        lambda x: x.clip(-0.5, 0.5),
+        lambda x: x.reshape(3, -1),
+        lambda x: x.reshape((2, 6)),
+        lambda x: x.ravel(),
+        lambda x: x.flatten(),
+        lambda x: x.transpose(),
+        lambda x: x.transpose(1, 0),
+        lambda x: x.transpose((1, 0)),
+        lambda x: x.T,
+        lambda x: x.swapaxes(0, 1),
+        lambda x: x[None].squeeze(0),
+        lambda x: x.diagonal(),
+        lambda x: x.trace(),
+        lambda x: x.take(np.array([2, 0]), axis=0),
+        lambda x: x.repeat(2, axis=0),
+        lambda x: x.dot(x.T),
+        lambda x: x.copy(),
+        lambda x: x.astype(np.float32),
+        lambda x: x.argmax(axis=0),
+        lambda x: x.argsort(axis=-1),
+        lambda x: x.nonzero()[1],
+        lambda x: (x > 0).any(axis=0),
+        lambda x: (x > 0).all(),
+        lambda x: x.round(1),
+        lambda x: x[x.argmax()] if x.ndim < 2 else x[len(x) - 1],
+    ],
+)
+def test_a_rule_may_call_the_methods_of_arrays(call: Any) -> None:
+    """Second readings of one rule: on an array, and written down and run."""
+    x = normal(3, 4)
+
+    @tg.op(tg.wrt("x", lambda g, out, x: g * np.sum(call(x))))
+    def f(x: Any) -> Any:
+        return x * 1.0
+
+    try:
+        program = tg.trace(lambda x: np.sum(f(x)), x)
+        _, (gradient,) = program(x)
+        np.testing.assert_array_equal(gradient, np.ones((3, 4)) * np.sum(call(x)))
+    finally:
+        tg.unregister(f)
+
+
+def test_what_arrays_have_not_the_tracer_has_not_either() -> None:
+    @tg.op(tg.wrt("x", lambda g, out, x: g * x.summ()))
+    def f(x: Any) -> Any:
+        return x * 1.0
+
+    try:
+        with pytest.raises(AttributeError, match="'summ'"):
+            tg.trace(lambda x: np.sum(f(x)), normal(3))
+    finally:
+        tg.unregister(f)
+
+
+def test_astype_is_written_by_its_public_name() -> None:
+    x = normal(3)
+    program = tg.trace(lambda x: np.sum(x.astype(np.float32) * 2), x)
+    assert not set(program.constants)
+    assert "tg.astype(x, dtype=np.float32)" in program.source
+    assert program(x)[0].dtype == np.float32
+
+
+def test_parts_of_ops_are_written_so_that_the_text_alone_runs() -> None:
+    x = normal(1, 1, 6)
+    program = tg.trace(lambda x: np.sum(tg.max_pool1d(x, 2)), x)
+    assert not program.constants
+    scope: dict[str, Any] = {"np": np, "tg": tg}
+    exec(program.source, scope)
+    np.testing.assert_array_equal(scope["program"](x)[0], program(x)[0])
+
+
+def test_beside_a_tensor_it_is_the_tensor_that_answers() -> None:
+    t, x = Tensor(np.ones(2)), Tracer(np.ones(2), Tape(), "x")
+    for y in (np.add(x, t), np.concatenate([x, t]), tg.linear(x, t[:, None], t[:1])):
+        assert isinstance(y, Tensor)
+    with pytest.raises(TypeError):
+        np.add.reduce(x)

@@ -1,4 +1,4 @@
-"""The command line: `tinygrad-edu demo`."""
+"""The command line: `tinygrad-edu demo`, `ops`, `check`, `trace`."""
 
 import argparse
 import os
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from tinygrad_edu import InputError, __version__
+from tinygrad_edu import AutogradError, __version__
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Python flushes stdout once more at exit, and would complain then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except InputError as error:  # a damaged data file, a picture that cannot be saved
+    except AutogradError as error:  # a damaged data file, a module without ops
         print(f"tinygrad-edu: error: {error}", file=sys.stderr)
         return 2
     except OSError as error:  # a full disk, a folder that may not be written
@@ -74,6 +74,51 @@ def _parser() -> argparse.ArgumentParser:
         help="folder for the pictures, made if needed (default: %(default)s)",
     )
     demo.set_defaults(run=_demo)
+
+    ops = commands.add_parser(
+        "ops",
+        help="what has a gradient here: all of it, what is missing, or one function",
+        description="How much of what other engines differentiate has a gradient here. With a NAME "
+        "(np.tanh, linalg.inv, relu): its gradient rule as a formula, or that it has none.",
+    )
+    ops.add_argument("name", nargs="?", metavar="NAME", help="a function: np.tanh, tg.relu, inv")
+    ops.add_argument("--missing", action="store_true", help="list what has no gradient")
+    ops.set_defaults(run=_ops)
+
+    check = commands.add_parser(
+        "check",
+        help="search for inputs at which the gradients of your own ops are wrong",
+        description="Import a module, and search the domain of every op that it makes with @tg.op "
+        "or tg.register for inputs at which a gradient is wrong. What an op is to be called with, "
+        "where its rules do not say, stands in the module: "
+        "SAMPLES = {op: [(args, options), ...]}, as for tg.check_op.",
+    )
+    check.add_argument("target", metavar="MODULE[:OP]", help="my_ops.py, package.my_ops, a.py:cube")
+    check.add_argument(
+        "--examples",
+        type=partial(_whole_number, least=1),
+        metavar="N",
+        help="how many cases to try per op (default: Hypothesis', 100)",
+    )
+    check.set_defaults(run=_check)
+
+    trace = commands.add_parser(
+        "trace",
+        help="print a function with its gradient as a NumPy program",
+        description="Print the forward and backward pass of a function as a straight-line NumPy "
+        "program. The shapes of the arguments are those of --shape, of arrays that are their "
+        "defaults, or of arrays of the same name in the file.",
+    )
+    trace.add_argument("target", metavar="FILE:FUNCTION", help="model.py:loss")
+    trace.add_argument(
+        "--shape",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=SHAPE",
+        help="x=3,4 W=4,5 scale=() labels=3:int",
+    )
+    trace.set_defaults(run=_trace)
     return parser
 
 
@@ -81,6 +126,24 @@ def _demo(arguments: argparse.Namespace) -> int:
     from tinygrad_edu import demo  # on demand: --help and --version stay quick
 
     return demo.run(seed=arguments.seed, epochs=arguments.epochs, out=arguments.out)
+
+
+def _ops(arguments: argparse.Namespace) -> int:
+    from tinygrad_edu import commands
+
+    return commands.ops(arguments.name, arguments.missing)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from tinygrad_edu import commands
+
+    return commands.check(arguments.target, arguments.examples)
+
+
+def _trace(arguments: argparse.Namespace) -> int:
+    from tinygrad_edu import commands
+
+    return commands.trace(arguments.target, arguments.shape)
 
 
 def _whole_number(text: str, least: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numpy import linalg
+
 
 class AutogradError(Exception):
     """Base of every error raised on purpose by this package."""
@@ -9,6 +11,10 @@ class AutogradError(Exception):
 
 class InputError(AutogradError, ValueError):
     """An argument has a value or a shape that does not fit."""
+
+
+class LinAlgError(InputError, linalg.LinAlgError):
+    """A matrix is singular or not positive definite, or an iteration did not converge."""
 
 
 class DtypeError(AutogradError, TypeError):

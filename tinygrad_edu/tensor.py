@@ -25,14 +25,19 @@ from tinygrad_edu.errors import (
     GraphError,
     IndexingError,
     InputError,
+    LinAlgError,
     RuleError,
     UnsupportedError,
 )
 from tinygrad_edu.graph import Node, Record
+from tinygrad_edu.hints import ELSEWHERE, INSTEAD, Missing
 from tinygrad_edu.mode import MODE, PLAIN, Mode
 from tinygrad_edu.op import REGISTRY, Array, Op, op, wrt
 from tinygrad_edu.ops.index import getitem
-from tinygrad_edu.ops.shape import astype, unstack
+from tinygrad_edu.ops.joining import unstack
+from tinygrad_edu.ops.shape import astype
+from tinygrad_edu.ops.special import register_scipy
+from tinygrad_edu.ops.ufunc_methods import call_method, call_with_options
 
 NO_OPTIONS: dict[str, Any] = {}  # shared and never written into; a read-only proxy costs 0.3 µs
 _IMMUTABLE = frozenset(
@@ -137,7 +142,11 @@ def call(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
     """
     op = REGISTRY.get(function)
     if op is None:
-        raise UnsupportedError(_unsupported(function))
+        if "scipy.special" in sys.modules:  # whose functions may not have been registered yet
+            register_scipy()
+            op = REGISTRY.get(function)
+        if op is None:
+            raise UnsupportedError(_unsupported(function))
     return apply(op, args, options)
 
 
@@ -274,6 +283,16 @@ class Tensor(Node):
         return dtype
 
     @property
+    def itemsize(self) -> int:
+        """See `ndarray.itemsize`."""
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """See `ndarray.nbytes`."""
+        return self.size * self.itemsize
+
+    @property
     def is_leaf(self) -> bool:
         """Whether it was made by the user (or is a constant), not by a recorded op."""
         return self._op is None
@@ -393,6 +412,9 @@ class Tensor(Node):
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter(unstack(self) if len(self) else ())
+
+    def __dir__(self) -> list[str]:
+        return sorted({*object.__dir__(self)} - {*ELSEWHERE})
 
     def __contains__(self, value: Any) -> bool:
         return bool(np.any(plain(self == value)))
@@ -517,6 +539,12 @@ class Tensor(Node):
     def __rfloordiv__(self, other: Any) -> Tensor:
         return call(np.floor_divide, other, self)
 
+    def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return call(np.divmod, self, other)
+
+    def __rdivmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return call(np.divmod, other, self)
+
     def __and__(self, other: Any) -> Tensor:
         return call(np.bitwise_and, self, other)
 
@@ -580,6 +608,10 @@ class Tensor(Node):
         """See `np.cumsum`."""
         return call(np.cumsum, self, *args, **options)
 
+    def cumprod(self, *args: Any, **options: Any) -> Tensor:
+        """See `np.cumprod`."""
+        return call(np.cumprod, self, *args, **options)
+
     def argmax(self, *args: Any, **options: Any) -> Tensor:
         """See `np.argmax`."""
         return call(np.argmax, self, *args, **options)
@@ -621,6 +653,29 @@ class Tensor(Node):
         """All axes reversed."""
         return call(np.transpose, self)
 
+    @property
+    def mT(self) -> Tensor:  # ndarray's name
+        """The last two axes exchanged, as `np.matrix_transpose` does it."""
+        if self.ndim < 2:
+            raise InputError(f"mT: expected two axes or more, got shape {self.shape}")
+        return call(np.swapaxes, self, -1, -2)
+
+    @property
+    def real(self) -> Tensor:
+        """See `np.real`."""
+        return call(np.real, self)
+
+    @property
+    def imag(self) -> Tensor:
+        """See `np.imag`."""
+        return call(np.imag, self)
+
+    def conj(self) -> Tensor:
+        """See `np.conjugate`."""
+        return call(np.conjugate, self)
+
+    conjugate = conj
+
     def swapaxes(self, axis1: SupportsIndex, axis2: SupportsIndex) -> Tensor:
         """See `np.swapaxes`."""
         return call(np.swapaxes, self, axis1, axis2)
@@ -653,6 +708,22 @@ class Tensor(Node):
         """See `np.argsort`."""
         return call(np.argsort, self, *args, **options)
 
+    def argpartition(self, *args: Any, **options: Any) -> Tensor:
+        """See `np.argpartition`."""
+        return call(np.argpartition, self, *args, **options)
+
+    def searchsorted(self, v: Any, *args: Any, **options: Any) -> Tensor:
+        """See `np.searchsorted`."""
+        return call(np.searchsorted, self, v, *args, **options)
+
+    def compress(self, condition: Any, *args: Any, **options: Any) -> Tensor:
+        """See `np.compress`."""
+        return call(np.compress, condition, self, *args, **options)
+
+    def choose(self, choices: Any, *args: Any, **options: Any) -> Tensor:
+        """See `np.choose`."""
+        return call(np.choose, self, choices, *args, **options)
+
     def nonzero(self) -> tuple[Tensor, ...]:
         """See `np.nonzero`."""
         return call(np.nonzero, self)
@@ -677,16 +748,15 @@ class Tensor(Node):
     # -- NumPy's protocols: the same for its functions and for our own ops ---------------------
 
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **options: Any) -> Any:
-        if method != "__call__":
-            raise UnsupportedError(
-                f"np.{ufunc.__name__}.{method}: ufunc methods have no gradient rule; use the "
-                "function that means the same (np.sum for np.add.reduce), or detach()"
-            )
-        if options.get("out", (None,))[0] is not None:
+        if options and any(out is not None for out in options.pop("out", ())):
             raise UnsupportedError(
                 f"{ufunc.__name__}: writing a Tensor into an existing array (out=, or array += t) "
                 "would drop the graph; use the result instead: a = a + t"
             )
+        if method != "__call__":
+            return call_method(ufunc, method, args, options)
+        if options and ufunc.signature is None:
+            return call_with_options(ufunc, args, options)
         return call(ufunc, *args, **options)
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
@@ -734,12 +804,8 @@ _NEGATIVE, _POWER = REGISTRY[np.negative], REGISTRY[np.power]
 _MATMUL, _GETITEM = REGISTRY[np.matmul], REGISTRY[getitem]
 _new: Callable[[type[Tensor]], Tensor] = object.__new__
 
-_INSTEAD = {
-    np.copyto: "np.broadcast_to(t, shape) instead of np.full, tg.index_update to write elements",
-    np.putmask: "np.where(mask, value, t)",
-    np.place: "np.where(mask, value, t)",
-    np.put: "tg.index_update(t, index, value)",
-}
+for _name, _instead in ELSEWHERE.items():
+    setattr(Tensor, _name, Missing(_name, _instead))
 
 
 def _several(node: Tensor, data: Any) -> Any:
@@ -805,8 +871,9 @@ def _composed(op: Op, args: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
 
 def _without_gradient(op: Op, args: Any, options: Mapping[str, Any]) -> Any:
     """Apply an op that has no rules, whose result needs no gradient."""
+    forward = op.public if MODE.get().by_name else op.forward
     try:
-        data = op.forward(
+        data = forward(
             *(_untracked(arg) for arg in args),
             **{key: _untracked(value) for key, value in options.items()},
         )
@@ -920,6 +987,8 @@ def _explained(
     """NumPy's complaint, with the op and what it was given."""
     if isinstance(error, IndexError):  # first: NumPy's AxisError is a ValueError too
         kind: type[AutogradError] = IndexingError
+    elif isinstance(error, np.linalg.LinAlgError):
+        kind = LinAlgError
     else:
         kind = InputError if isinstance(error, ValueError) else DtypeError
     given = [f"{op.argument(i)}: {_describe(x)}" for i, x in enumerate(inputs)]
@@ -933,7 +1002,7 @@ def _unsupported(function: Callable[..., Any]) -> str:
     if getattr(np, name, None) is function:
         module = "np"
     name = f"{module.replace('numpy', 'np', 1)}.{name}" if module else name
-    instead = _INSTEAD.get(function)
+    instead = INSTEAD.get(function)
     return f"{name}: has no gradient rule; " + (
         f"use {instead}, or detach() first"
         if instead

@@ -28,10 +28,6 @@ def call(*args: Any, **options: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return args, options
 
 
-def far_from_singular(a: Any) -> Any:
-    return a + 4 * np.eye(a.shape[-1])
-
-
 def over_axes(make: Any, *more: Any) -> list[Any]:
     """What every reduction is asked: all axes, one, several, kept, none of length 0."""
     return [

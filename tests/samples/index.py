@@ -30,13 +30,22 @@ SAMPLES = {
         call(A(2, 3), np.array([[0, 0], [2, 1]]), axis=1), call(A(3, 2), np.array([[1, 2]]), 0),
         call(A(4), np.array([1, 1]), axis=None),
     ],
+    np.compress: [
+        call([True, False, True], A(3, 2), axis=0), call([0, 1], A(2, 3)),
+        call(TWO[0], A(2, 3), axis=-1),
+    ],
+    np.extract: [call(TWO, A(2, 3)), call([1, 0], A(2))],
+    tg.masked_select: [call(A(2, 3), TWO), call(A(2, 1), TWO[0]), call(A(2), np.array(False))],
     tg.embedding: [call(A(3, 2), np.array([0, 2, 0])), call(A(4), 1), call(A(2, 3), LABELS % 2)],
     np.diagonal: [
         call(A(3, 4)), call(A(3, 2), offset=-1), call(A(2, 3, 4), offset=1, axis1=1, axis2=-1),
     ],
     np.diag: [call(A(3)), call(A(2), 1), call(A(3, 4), k=-1)],
     np.diagflat: [call(A(2, 2)), call(A(2), -1)],
-    np.trace: [call(A(3, 3)), call(A(2, 3, 4), offset=1, axis1=2, axis2=0)],
+    np.trace: [
+        call(A(3, 3)), call(A(2, 3, 4), offset=1, axis1=2, axis2=0),
+        call(A(2, 2), dtype=np.float64),
+    ],
     np.linalg.diagonal: [call(A(2, 3, 3)), call(A(3, 4), offset=-1)],
-    np.linalg.trace: [call(A(2, 3, 3)), call(A(3, 4), offset=1)],
+    np.linalg.trace: [call(A(2, 3, 3)), call(A(3, 4), offset=1), call(A(2, 2), dtype=np.float64)],
 }  # fmt: skip

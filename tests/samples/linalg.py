@@ -1,19 +1,11 @@
-"""Products, inverses, norms."""
+"""Products."""
 
 import numpy as np
 
 import tinygrad_edu as tg
-from samples.base import SMALL, A, call, far_from_singular
-from tinygrad_edu.domain import NONZERO
-from tinygrad_edu.testing import values
+from samples.base import A, call
 
 SAMPLES = {
-    np.linalg.inv: [call(values(SMALL, (3, 3)).map(far_from_singular)),
-                    call(values(SMALL, (2, 2, 2)).map(far_from_singular))],
-    np.linalg.norm: [
-        call(A(3, domain=NONZERO)), call(A(2, 3, domain=NONZERO), axis=0),
-        call(A(2, 3, domain=NONZERO), axis=-1, keepdims=True), call(A(2, 2, domain=NONZERO)),
-    ],
     np.matmul: [
         call(A(2, 3), A(3, 4)), call(A(3), A(3)), call(A(3), A(3, 2)), call(A(2, 3), A(3)),
         call(A(2, 1, 2, 3), A(4, 3, 2)), call(A(3), A(2, 3, 2)), call(A(2, 2, 3), A(3)),
@@ -42,6 +34,15 @@ SAMPLES = {
         call("ij,ij->j", A(2, 3), A(1, 3)), call("iji->j", A(2, 3, 2)),
         call(A(2, 3), [0, 1], A(3), [1], [0]),
     ],
+    np.linalg.multi_dot: [
+        call([A(2, 3), A(3, 2)]), call([A(2, 3), A(3, 4), A(4, 2)]), call([A(3), A(3, 2), A(2)]),
+        call([A(2, 3), A(3, 1), A(1, 2), A(2)]),
+    ],
+    tg.block_diag: [call(A(2, 3), A(1, 2)), call(A(2), A(), A(2, 0)), call(A(2, 2))],
+    tg.bilinear: [
+        call(A(2, 3), A(2, 2), A(4, 3, 2), A(4)), call(A(3), A(2), A(1, 3, 2)),
+        call(A(2, 2, 1), A(2, 2, 3), A(2, 1, 3)),
+    ],
     tg.linear: [call(A(2, 3), A(3, 4), A(4)), call(A(2, 2, 3), A(3, 1)), call(A(3), A(3, 2), A(2))],
 }  # fmt: skip
 
@@ -52,5 +53,3 @@ for _name, _samples in {
 }.items():
     if hasattr(np, _name):
         SAMPLES[getattr(np, _name)] = _samples
-
-NOT_ELEMENTWISE = {np.linalg.inv}

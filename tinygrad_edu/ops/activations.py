@@ -1,4 +1,4 @@
-"""Activation functions that NumPy lacks (`np.tanh` is among the elementwise ops).
+"""Smooth activation functions that NumPy lacks (`np.tanh` is among the elementwise ops).
 
 All are accurate from -1e4 to 1e4 in float32 and float64: nothing overflows, and where the value
 becomes small it is small to full relative accuracy. Rules use the result where that saves work,
@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_edu.domain import NONZERO
 from tinygrad_edu.errors import InputError
-from tinygrad_edu.op import Array, op, wrt
+from tinygrad_edu.op import Array, composite, op, wrt
 from tinygrad_edu.ops.elementwise import safe_multiply
 from tinygrad_edu.ops.reduce import Axis, shifted
 from tinygrad_edu.ops.reduce import softmax as softmax
@@ -22,17 +22,14 @@ from tinygrad_edu.ops.reduce import softmax as softmax
 _silent_overflow = np.errstate(over="ignore")  # exp(-x) may be inf: then 1 / (1 + inf) is right
 
 
-@op(wrt("x", lambda g, out, x: safe_multiply(g, out > 0), NONZERO))
-def relu(x: Array) -> Array:
-    """`max(x, 0)`, elementwise; its sub-gradient at 0 is 0.
+def check_positive(function: str, option: str, value: float) -> None:
+    """Refuse what must be positive and is not.
 
-    Args:
-        x: (...), float.
-
-    Returns:
-        Shape and dtype of `x`.
+    Raises:
+        InputError: with the name of the function and the option.
     """
-    return np.maximum(x, 0.0)
+    if not value > 0:
+        raise InputError(f"{function}: expected a positive {option}, got {value}")
 
 
 @op(wrt("x", lambda g, out, x: safe_multiply(g, out - out * out)))
@@ -103,42 +100,75 @@ def silu(x: Array) -> Array:
     return x / exp
 
 
-def _leaky_relu(g: Array, out: Array, x: Array, negative_slope: float = 0.01) -> Array:
-    return negative_slope * g + (1 - negative_slope) * safe_multiply(g, x > 0)
-
-
-@op(wrt("x", _leaky_relu, NONZERO))
-def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
-    """`x` where it is positive, elsewhere `negative_slope · x`; at 0 the slope is that of the left.
+@composite
+def quick_gelu(x: Array) -> Array:
+    """`x · sigmoid(1.702 x)`, elementwise: a cheap `gelu`.
 
     Args:
         x: (...), float.
-        negative_slope: a number.
 
     Returns:
         Shape and dtype of `x`.
+
+    Source: D. Hendrycks, K. Gimpel, "Gaussian Error Linear Units (GELUs)" (2016), section 2.
     """
-    if 0 <= negative_slope <= 1:  # several times as fast
-        return np.maximum(x, negative_slope * x)
-    return np.where(x > 0, x, negative_slope * x)
+    return silu(1.702 * x) / 1.702
 
 
-def _elu(g: Array, out: Array, x: Array, alpha: float = 1.0) -> Array:
-    return np.where(x > 0, g, safe_multiply(g, alpha * np.exp(np.minimum(x, 0.0))))
-
-
-@op(wrt("x", _elu, NONZERO))
-def elu(x: Array, alpha: float = 1.0) -> Array:
-    """`x` where it is positive, elsewhere `alpha · (exp(x) - 1)`; at 0 the slope is `alpha`.
+@composite
+def mish(x: Array) -> Array:
+    """`x · tanh(softplus(x))`, elementwise.
 
     Args:
         x: (...), float.
-        alpha: a number.
 
     Returns:
         Shape and dtype of `x`.
+
+    Source: D. Misra, "Mish: A Self Regularized Non-Monotonic Activation Function" (2019).
     """
-    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0.0)))
+    return x * np.tanh(softplus(x))
+
+
+@op(wrt("x", lambda g, out, x: safe_multiply(g, (1 + abs(x)) ** -2.0), NONZERO))
+def softsign(x: Array) -> Array:
+    """`x / (1 + |x|)`, elementwise.
+
+    Args:
+        x: (...), float.
+
+    Returns:
+        Shape and dtype of `x`, between -1 and 1.
+    """
+    return x / (1 + abs(x))
+
+
+def _squareplus(g: Array, out: Array, x: Array, b: float = 4.0) -> Array:
+    return safe_multiply(g, out / np.sqrt(x * x + b))
+
+
+@op(wrt("x", _squareplus))
+def squareplus(x: Array, b: float = 4.0) -> Array:
+    """`(x + √(x² + b)) / 2`, elementwise: a smooth relu without exponentials.
+
+    Args:
+        x: (...), float.
+        b: a positive number: how round the bend is.
+
+    Returns:
+        Shape and dtype of `x`.
+
+    Raises:
+        InputError: if b is not positive.
+
+    Source: J. Barron, "Squareplus: A Softplus-Like Algebraic Rectifier" (2021), equation 1.
+    """
+    check_positive("squareplus", "b", b)
+    double = abs(x) + np.sqrt(x * x + b)
+    return np.where(x > 0, 0.5 * double, 0.5 * b / double)  # the same without cancellation
+
+
+# --- along an axis ------------------------------------------------------------------------------
 
 
 def _log_softmax(g: Array, out: Array, x: Array, axis: Axis = -1) -> Array:
@@ -160,6 +190,43 @@ def log_softmax(x: Array, axis: Axis = -1) -> Array:
     """
     below = shifted(x, x.max(axis=axis, keepdims=True))
     return below - np.log(np.exp(below).sum(axis=axis, keepdims=True))
+
+
+@composite
+def softmin(x: Array, axis: Axis = -1) -> Array:
+    """`softmax(-x)`: the smallest number gets the largest part.
+
+    Args:
+        x: (...), float.
+        axis: along which the parts sum to 1: an int, a tuple, or None for all.
+
+    Returns:
+        Shape and dtype of `x`.
+    """
+    return softmax(-x, axis=axis)
+
+
+@composite
+def glu(x: Array, axis: int = -1) -> Array:
+    """A gated linear unit: the first half of an axis times the sigmoid of the second.
+
+    Args:
+        x: (..., 2n, ...), float.
+        axis: which axis is halved.
+
+    Returns:
+        (..., n, ...), dtype of `x`.
+
+    Raises:
+        InputError: if the axis has an odd length.
+
+    Source: Y. Dauphin et al., "Language Modeling with Gated Convolutional Networks" (2017),
+    equation 1.
+    """
+    if x.shape[axis] % 2:
+        raise InputError(f"glu: expected an even length along axis {axis}, got shape {x.shape}")
+    values, gates = np.split(x, 2, axis)
+    return values * sigmoid(gates)
 
 
 # --- with the error function --------------------------------------------------------------------

@@ -1,11 +1,12 @@
-"""Elementwise ops: arithmetic, exponentials, trigonometry, selection.
+"""Elementwise ops: arithmetic, exponentials, rounding, predicates.
 
 A rule here is upstream gradient times local gradient, and nothing else. The product goes through
 `safe_multiply`, in which zero times anything is zero: what a `where` did not select has an
 upstream gradient of zero, and must not come back as NaN because its local gradient is infinite.
 
 Where a function has no derivative, its sub-gradient is chosen here, once: 0 at a corner (`abs`,
-`hypot`) or a jump, half each at a tie (`maximum`), all to `x` at the bounds of `clip`.
+`hypot`) or a jump, half each at a tie (`maximum`), all to `x` at the bounds of `clip`. (The rest
+of the elementwise ops is in `trigonometry.py`, `selection.py` and `special.py`.)
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.domain import DISTINCT, NONZERO, POSITIVE, REAL, Domain
-from tinygrad_edu.errors import UnsupportedError
-from tinygrad_edu.op import REGISTRY, Array, Bound, register, wrt
+from tinygrad_edu.domain import NONZERO, POSITIVE, REAL, Domain
+from tinygrad_edu.op import REGISTRY, Array, composite, op, register, wrt
 
 _NUMBERS = frozenset({float, int, bool})  # written in the program: np.float64 is data
 _SCALARS = _NUMBERS | {np.float64, np.float32}
 _ndarray, _bool = np.ndarray, np.dtype(bool)
 _vdot, _isfinite = np.vdot, math.isfinite  # looked up once: this is hot
+_LARGE = 10_000  # float64 elements: from here on BLAS uses threads, slow on a busy machine
 
 
 def safe_multiply(g: Array, factor: Array) -> Array:
@@ -41,6 +42,13 @@ def safe_multiply(g: Array, factor: Array) -> Array:
     if type(g) is _ndarray and type(factor) is _ndarray:
         # The shortest way to see that nothing is special: no sum is finite if a term is not,
         # whatever it is multiplied with.
+        if (g.size > _LARGE or factor.size > _LARGE) and (
+            g.dtype.char == "d" or not (g.flags.c_contiguous and factor.flags.c_contiguous)
+        ):
+            with np.errstate(all="ignore"):
+                product = g * factor
+                usual = _isfinite(product.sum())
+            return product if usual else _repaired_product(g, factor)
         if factor.dtype is _bool:
             usual = _isfinite(_vdot(g, g))
         elif g.size == factor.size:
@@ -167,6 +175,11 @@ register(
     wrt("x", lambda g, out, x, y: g, Domain(-2.0, 2.0, kinks=(0.0,))),
     wrt("y", lambda g, out, x, y: safe_multiply(g, -np.rint((x - out) / y)), Domain(low=2)),
 )
+register(  # two results, of which the first is flat
+    np.divmod,
+    wrt("x", lambda g, out, x, y: g[1], Domain(-2.0, 2.0, kinks=(0.0,))),
+    wrt("y", lambda g, out, x, y: safe_multiply(g[1], -out[0]), Domain(low=2.0)),
+)
 register(
     np.copysign,
     wrt(
@@ -176,6 +189,37 @@ register(
     ),
     wrt("y", lambda g, out, x, y: np.zeros_like(g), NONZERO),
 )
+
+
+register(np.ldexp, wrt("x", lambda g, out, x, n: np.ldexp(g, n)))
+
+
+@op(wrt("x", lambda g, out, x: safe_multiply(g, -0.5 * out * out * out), POSITIVE))
+def rsqrt(x: Array) -> Array:
+    """`1 / √x`, elementwise.
+
+    Args:
+        x: (...), float.
+
+    Returns:
+        Shape and dtype of `x`.
+    """
+    return 1 / np.sqrt(x)
+
+
+@composite
+def lerp(start: Array, end: Array, weight: Array) -> Array:
+    """`start + weight · (end - start)`, elementwise: a way between two points.
+
+    Args:
+        start: (...), float, where `weight` is 0.
+        end: (...), float, where `weight` is 1.
+        weight: a number or an array; outside of [0, 1] the way goes on.
+
+    Returns:
+        The broadcast shape.
+    """
+    return start + weight * (end - start)
 
 
 # --- exponentials and logarithms --------------------------------------------------------------
@@ -208,209 +252,6 @@ register(
 )
 
 
-# --- trigonometric and hyperbolic functions ---------------------------------------------------
-
-register(np.sin, wrt("x", lambda g, out, x: safe_multiply(g, np.cos(x))))
-register(np.cos, wrt("x", lambda g, out, x: safe_multiply(g, -np.sin(x))))
-register(
-    np.tan,
-    wrt("x", lambda g, out, x: safe_multiply(g, 1 + out * out), Domain(-math.pi / 2, math.pi / 2)),
-)
-register(
-    np.arcsin,
-    wrt(
-        "x",
-        lambda g, out, x: safe_multiply(g, 1 / np.sqrt((1 - x) * (1 + x))),
-        Domain(-1.0, 1.0),
-    ),
-)
-register(
-    np.arccos,
-    wrt(
-        "x",
-        lambda g, out, x: safe_multiply(g, -1 / np.sqrt((1 - x) * (1 + x))),
-        Domain(-1.0, 1.0),
-    ),
-)
-register(np.arctan, wrt("x", lambda g, out, x: safe_multiply(g, 1 / (1 + x * x))))
-register(
-    np.arctan2,  # of y and x, in this order; dividing by the radius twice cannot overflow
-    wrt("y", lambda g, out, y, x: safe_multiply(g, _per_radius(x, y)), NONZERO),
-    wrt("x", lambda g, out, y, x: safe_multiply(g, -_per_radius(y, x)), NONZERO),
-)
-register(
-    np.hypot,
-    wrt("x", lambda g, out, x, y: safe_multiply(g, safe_multiply(x, 1 / out)), NONZERO),
-    wrt("y", lambda g, out, x, y: safe_multiply(g, safe_multiply(y, 1 / out)), NONZERO),
-)
-register(np.sinh, wrt("x", lambda g, out, x: safe_multiply(g, np.cosh(x))))
-register(np.cosh, wrt("x", lambda g, out, x: safe_multiply(g, np.sinh(x))))
-register(np.tanh, wrt("x", lambda g, out, x: safe_multiply(g, 1 - out * out)))
-register(np.arcsinh, wrt("x", lambda g, out, x: safe_multiply(g, 1 / np.hypot(x, 1.0))))
-register(
-    np.arccosh,
-    wrt(
-        "x",
-        lambda g, out, x: safe_multiply(g, 1 / np.sqrt((x - 1) * (x + 1))),
-        Domain(low=1.0),
-    ),
-)
-register(
-    np.arctanh,
-    wrt(
-        "x",
-        lambda g, out, x: safe_multiply(g, 1 / ((1 - x) * (1 + x))),
-        Domain(-1.0, 1.0),
-    ),
-)
-
-
-def _per_radius(x: Array, y: Array) -> Array:
-    radius = np.hypot(x, y)
-    return x / radius / radius
-
-
-def _sinc_slope(x: Array) -> Array:
-    """The derivative of sin(πx) / (πx), smooth at 0 as the function itself is.
-
-    Near 0 the closed form is a small difference of large numbers, the worse the higher the
-    derivative, so it is replaced by its Taylor series: exact to rounding for |x| < 1/4.
-    """
-    near = abs(x) < 0.25
-    away = np.where(near, 1, x)
-    u = np.where(near, x, 0) * math.pi
-    u2 = u * u
-    series = 0.0
-    for k in range(9, 0, -1):  # Σ (-1)^k 2k u^(2k-1) / (2k+1)!
-        series = series * u2 + (-1) ** k * 2 * k / math.factorial(2 * k + 1)
-    closed = (np.cos(math.pi * away) - np.sin(math.pi * away) / (math.pi * away)) / away
-    return np.where(near, math.pi * u * series, closed)
-
-
-register(np.sinc, wrt("x", lambda g, out, x: safe_multiply(g, _sinc_slope(x))))
-
-for degrees in (np.rad2deg, np.degrees):
-    register(degrees, wrt("x", lambda g, out, x: g * (180 / math.pi)))
-for radians in (np.deg2rad, np.radians):
-    register(radians, wrt("x", lambda g, out, x: g * (math.pi / 180)))
-
-
-# --- selection --------------------------------------------------------------------------------
-
-
-def _share(g: Array, wins: Array, ties: Array) -> Array:
-    return safe_multiply(g, wins) + 0.5 * safe_multiply(g, ties)
-
-
-register(
-    np.maximum,
-    wrt("x", lambda g, out, x, y: _share(g, x > y, x == y), DISTINCT),
-    wrt("y", lambda g, out, x, y: _share(g, y > x, x == y), DISTINCT),
-)
-register(
-    np.minimum,
-    wrt("x", lambda g, out, x, y: _share(g, x < y, x == y), DISTINCT),
-    wrt("y", lambda g, out, x, y: _share(g, y < x, x == y), DISTINCT),
-)
-register(  # what is compared with NaN wins
-    np.fmax,
-    wrt("x", lambda g, out, x, y: _share(g, (x > y) | (y != y), x == y), DISTINCT),
-    wrt("y", lambda g, out, x, y: _share(g, (y > x) | (x != x), x == y), DISTINCT),
-)
-register(
-    np.fmin,
-    wrt("x", lambda g, out, x, y: _share(g, (x < y) | (y != y), x == y), DISTINCT),
-    wrt("y", lambda g, out, x, y: _share(g, (y < x) | (x != x), x == y), DISTINCT),
-)
-
-
-def _bind_where(condition: Array, *branches: Array) -> Bound:
-    if len(branches) != 2:
-        raise UnsupportedError(
-            f"where: expected where(condition, x, y), got {1 + len(branches)} argument"
-            f"{'s' if branches else ''}; for the indices of what is not zero use "
-            "np.nonzero(t.data)"
-        )
-    return (condition, *branches), {}
-
-
-register(
-    np.where,
-    wrt("x", lambda g, out, condition, x, y: np.where(condition, g, 0.0)),
-    wrt("y", lambda g, out, condition, x, y: np.where(condition, 0.0, g)),
-    bind=_bind_where,
-    broadcasts=True,
-)
-
-
-def _bind_clip(
-    a: Array,
-    a_min: Array = None,
-    a_max: Array = None,
-    out: Any = None,
-    *,
-    min: Array = None,
-    max: Array = None,
-    **options: Any,
-) -> Bound:
-    for name, value in ({"out": out} | options).items():
-        if value is not None:
-            raise UnsupportedError(f"clip: option {name!r} has no gradient rule")
-    low = _either("min", a_min, min)
-    high = _either("max", a_max, max)
-    return (a, low, high), {}
-
-
-def _either(name: str, first: Array, second: Array) -> Array:
-    """One bound, under its old name or its new one."""
-    first, second = (None if bound is np._NoValue else bound for bound in (first, second))
-    if first is not None and second is not None:
-        raise UnsupportedError(f"clip: expected one of 'a_{name}' and {name!r}, got both")
-    return second if first is None else first
-
-
-def _clip(x: Array, low: Array, high: Array) -> Array:
-    return +x if low is None and high is None else np.clip(x, low, high)
-
-
-def _clip_x(g: Array, out: Array, x: Array, low: Array, high: Array) -> Array:
-    """At a bound the gradient is that of `x`, as in PyTorch."""
-    if low is None and high is None:
-        return g
-    if low is None:
-        return safe_multiply(g, x <= high)
-    return safe_multiply(g, x >= low if high is None else (x >= low) & (x <= high))
-
-
-def _clip_low(g: Array, out: Array, x: Array, low: Array, high: Array) -> Array:
-    return safe_multiply(g, x < low if high is None else (x < low) & (low <= high))
-
-
-def _clip_high(g: Array, out: Array, x: Array, low: Array, high: Array) -> Array:
-    """Of two bounds in the wrong order NumPy takes the upper one."""
-    return safe_multiply(g, x > high if low is None else (x > high) | (low > high))
-
-
-register(
-    np.clip,
-    wrt("x", _clip_x, DISTINCT),
-    wrt("low", _clip_low, DISTINCT),
-    wrt("high", _clip_high, DISTINCT),
-    forward=_clip,
-    bind=_bind_clip,
-    broadcasts=True,
-)
-
-
-def _nan_to_num(
-    g: Array, out: Array, x: Array, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
-) -> Array:
-    return safe_multiply(g, np.isfinite(x))
-
-
-register(np.nan_to_num, wrt("x", _nan_to_num))
-
-
 # --- flat almost everywhere -------------------------------------------------------------------
 # A gradient of zero is a rule like any other, and is tested like any other.
 
@@ -427,6 +268,8 @@ for step, domain in {
     register(step, wrt("x", lambda g, out, x: np.zeros_like(g), domain))
 for rounding in (np.round, np.around):
     register(rounding, wrt("a", lambda g, out, a, decimals=0: np.zeros_like(g), _HALF_STEPS))
+register(np.fix, wrt("x", lambda g, out, x: np.zeros_like(g), _STEPS))
+register(np.modf, wrt("x", lambda g, out, x: g[0], _STEPS))  # the fraction, and what is flat
 register(
     np.floor_divide,
     wrt("x", lambda g, out, x, y: np.zeros_like(g), Domain(-2.0, 2.0, kinks=(0.0,))),
@@ -439,14 +282,24 @@ register(
 )
 
 
+# --- of complex numbers, but asked of real ones -------------------------------------------------
+
+register(np.real, wrt("val", lambda g, out, val: g))
+register(np.imag, wrt("val", lambda g, out, val: np.zeros_like(g)))
+register(np.conjugate, wrt("x", lambda g, out, x: g))
+register(np.real_if_close, wrt("a", lambda g, out, a, tol=100: g))
+register(np.angle, wrt("z", lambda g, out, z, deg=False: np.zeros_like(g), NONZERO))
+
+
 # --- true or false ----------------------------------------------------------------------------
-# No rules: the results have no gradient.
+# No rules: the results have no gradient. Nor have those for integers alone.
 
 for function in (
     *(np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal),
     *(np.logical_and, np.logical_or, np.logical_xor, np.logical_not),
     *(np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert, np.left_shift, np.right_shift),
     *(np.isnan, np.isinf, np.isfinite, np.signbit, np.isposinf, np.isneginf),
+    *(np.isreal, np.iscomplex, np.gcd, np.lcm),
     *(np.isclose, np.allclose, np.array_equal, np.array_equiv),
 ):
     register(function)

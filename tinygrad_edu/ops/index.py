@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.backward import sum_to_shape
+from tinygrad_edu.backward import plain, sum_to_shape
 from tinygrad_edu.errors import DtypeError, InputError, UnsupportedError
-from tinygrad_edu.op import Array, op, register, wrt
+from tinygrad_edu.graph import Node
+from tinygrad_edu.op import Array, composite, op, register, wrt
 
 Index = (
     Any  # whatever NumPy takes between brackets: int, slice, None, ..., arrays, a tuple of these
@@ -218,6 +219,63 @@ def embedding(W: Array, index: Any) -> Array:
     return np.take(W, index, axis=0)
 
 
+# -- by a condition ----------------------------------------------------------------------------
+
+
+def untracked(function: str, argument: str, value: Any) -> Any:
+    """The plain value of an argument that gets no gradient, for functions made of other ops.
+
+    Raises:
+        UnsupportedError: if it is tracked.
+    """
+    if isinstance(value, Node) and value._tracked:
+        raise UnsupportedError(
+            f"{function}: no gradient is defined for argument {argument!r}, but it is tracked; "
+            "pass t.detach() if none is wanted"
+        )
+    return plain(value)
+
+
+def _compress(condition: Any, a: Array, axis: int | None = None, out: Any = None) -> Array:
+    if out is not None:
+        raise UnsupportedError("compress: option 'out' has no gradient rule")
+    condition = np.asarray(untracked("compress", "condition", condition))
+    if condition.ndim != 1:
+        raise InputError(f"compress: expected a condition of one axis, got {condition.shape}")
+    if axis is None:
+        a, axis = np.ravel(a), 0
+    mask = np.zeros(a.shape[axis], bool)  # the condition may be shorter than the axis
+    mask[np.flatnonzero(condition)] = True
+    return a[(slice(None),) * (axis % a.ndim) + (mask,)]
+
+
+register(np.compress, composed=_compress)
+register(
+    np.extract, composed=lambda condition, arr: np.compress(np.ravel(condition), np.ravel(arr))
+)
+
+
+@composite
+def masked_select(x: Array, mask: Any) -> Array:
+    """The elements of `x` where `mask` is true, in C order; as `torch.masked_select`.
+
+    Args:
+        x: (...), any dtype.
+        mask: booleans of a shape that broadcasts with that of `x`; it gets no gradient.
+
+    Returns:
+        1-d, as many elements as the broadcast mask has true ones.
+
+    Raises:
+        DtypeError: if the mask is not boolean.
+    """
+    mask = np.asarray(untracked("masked_select", "mask", mask))
+    if mask.dtype != bool:
+        raise DtypeError(f"masked_select: expected a boolean mask, got dtype {mask.dtype}")
+    shape = np.broadcast_shapes(np.shape(x), mask.shape)
+    return np.broadcast_to(x, shape)[np.broadcast_to(mask, shape)]
+
+
 # -- diagonals and triangles -------------------------------------------------------------------
 
 
@@ -253,9 +311,9 @@ def _diag(v: Array, k: int = 0) -> Array:
 def _trace(
     a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None
 ) -> Array:
-    if dtype is not None or out is not None:
-        raise UnsupportedError("trace: options 'dtype' and 'out' have no gradient rule")
-    return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1)
+    if out is not None:
+        raise UnsupportedError("trace: option 'out' has no gradient rule")
+    return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
 
 
 register(np.diag, composed=_diag)

@@ -1,4 +1,4 @@
-"""Sums of products: `matmul` and its relatives, `tensordot`, `einsum`, and the layer `linear`.
+"""Sums of products: `matmul` and its relatives, `tensordot`, and the layers `linear`, `bilinear`.
 
 All are linear in each argument, so each rule is again a sum of products: of `g` and the others.
 """
@@ -7,18 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from string import ascii_letters, ascii_lowercase, ascii_uppercase
 from typing import Any
 
 import numpy as np
 
 from tinygrad_edu.backward import sum_to_shape
-from tinygrad_edu.domain import NONZERO
 from tinygrad_edu.errors import InputError, UnsupportedError
-from tinygrad_edu.op import Array, Bound, op, register, wrt
-from tinygrad_edu.ops.elementwise import safe_multiply
-from tinygrad_edu.ops.index import scatter_add
-from tinygrad_edu.ops.reduce import Axis, restore_axes
+from tinygrad_edu.op import Array, Bound, composite, op, register, wrt
 
 _ndarray = np.ndarray  # looked up once: this is hot
 
@@ -35,7 +30,7 @@ def _rows(x: Array) -> Array:
     return x if x.ndim == 2 else x.reshape((math.prod(x.shape[:-1]), x.shape[-1]))
 
 
-def _unstretched(share: Array, shape: tuple[int, ...]) -> Array:
+def unstretched(share: Array, shape: tuple[int, ...]) -> Array:
     """Undo the broadcasting of stacks of matrices."""
     return share if share.shape == shape else sum_to_shape(share, shape)
 
@@ -48,7 +43,7 @@ def _matmul_left(g: Array, out: Array, x: Array, y: Array) -> Array:
         return g.reshape((*g.shape, 1)) * y
     if x.ndim == 1:  # a row: (1, n) @ (..., n, m)
         g = np.expand_dims(g, -2)
-    return _unstretched(g @ np.swapaxes(y, -1, -2), x.shape)
+    return unstretched(g @ np.swapaxes(y, -1, -2), x.shape)
 
 
 def _matmul_right(g: Array, out: Array, x: Array, y: Array) -> Array:
@@ -61,7 +56,7 @@ def _matmul_right(g: Array, out: Array, x: Array, y: Array) -> Array:
         return _rows(x).T @ g.reshape((-1,))
     if y.ndim == 2:  # one product of long matrices, not a sum over a stack of products
         return _rows(x).T @ _rows(g)
-    return _unstretched(np.swapaxes(x, -1, -2) @ g, y.shape)
+    return unstretched(np.swapaxes(x, -1, -2) @ g, y.shape)
 
 
 def _matmul(x: Array, y: Array) -> Array:
@@ -78,7 +73,7 @@ register(np.linalg.matmul, composed=lambda x1, x2, /: np.matmul(x1, x2))
 
 
 def _dot(a: Array, b: Array, out: Any = None) -> Array:
-    _no_out("dot", out)
+    refuse_out("dot", out)
     if not (np.ndim(a) and np.ndim(b)):
         return np.multiply(a, b)
     if (np.ndim(a) > 2 and np.ndim(b) > 1) or np.ndim(b) > 2:
@@ -93,7 +88,7 @@ def _inner(a: Array, b: Array, /) -> Array:
 
 
 def _outer(a: Array, b: Array, out: Any = None) -> Array:
-    _no_out("outer", out)
+    refuse_out("outer", out)
     return np.multiply(np.reshape(a, (-1, 1)), np.reshape(b, (1, -1)))
 
 
@@ -124,7 +119,12 @@ def _kron(a: Array, b: Array) -> Array:
     return np.reshape(np.multiply(a, b), [m * n for m, n in zip(first, second, strict=True)])
 
 
-def _no_out(function: str, out: Any) -> None:
+def refuse_out(function: str, out: Any) -> None:
+    """Writing into an existing array would drop the graph.
+
+    Raises:
+        UnsupportedError: if `out` is given.
+    """
     if out is not None:
         raise UnsupportedError(f"{function}: option 'out' has no gradient rule; use the result")
 
@@ -140,6 +140,83 @@ register(np.linalg.outer, composed=_linalg_outer)
 if hasattr(np, "matvec"):  # NumPy 2.2
     register(np.matvec, composed=lambda x1, x2, /: np.matmul(x1, np.expand_dims(x2, -1))[..., 0])
     register(np.vecmat, composed=lambda x1, x2, /: np.matmul(np.expand_dims(x1, -2), x2)[..., 0, :])
+
+# -- several matrices --------------------------------------------------------------------------
+
+
+def _multi_dot(arrays: Sequence[Array], *, out: Any = None) -> Array:
+    """A vector in front counts as a row, one at the end as a column, as in `matmul`."""
+    refuse_out("multi_dot", out)
+    if len(arrays) < 2:
+        raise InputError(f"multi_dot: expected two arrays or more, got {len(arrays)}")
+    ndims = [np.ndim(a) for a in arrays]
+    if not {ndims[0], ndims[-1]} <= {1, 2} or set(ndims[1:-1]) - {2}:
+        shapes = ", ".join(str(np.shape(a)) for a in arrays)
+        raise InputError(
+            "multi_dot: expected matrices, or vectors at the ends, got shapes " + shapes
+        )
+    first, last = np.shape(arrays[0]), np.shape(arrays[-1])
+    sizes = [first[0] if len(first) == 2 else 1, *(np.shape(a)[0] for a in arrays[1:])]
+    split = _cheapest_splits([*sizes, last[1] if len(last) == 2 else 1])
+
+    def product(i: int, j: int) -> Array:
+        if i == j:
+            return arrays[i]
+        k = split[i, j]
+        return np.matmul(product(i, k), product(k + 1, j))
+
+    return product(0, len(arrays) - 1)
+
+
+def _cheapest_splits(sizes: Sequence[int]) -> dict[tuple[int, int], int]:
+    """Where to cut each run of matrices i to j in two; matrix i is (sizes[i], sizes[i + 1]).
+
+    Source: T. Cormen et al., "Introduction to Algorithms", 15.2, matrix-chain multiplication.
+    """
+    count = len(sizes) - 1
+    cost, split = {(i, i): 0 for i in range(count)}, {}
+    for i in reversed(range(count)):
+        for j in range(i + 1, count):
+            cost[i, j], split[i, j] = min(
+                (cost[i, k] + cost[k + 1, j] + sizes[i] * sizes[k + 1] * sizes[j + 1], k)
+                for k in range(i, j)
+            )
+    return split
+
+
+register(np.linalg.multi_dot, composed=_multi_dot)
+
+
+@composite
+def block_diag(*arrays: Array) -> Array:
+    """A matrix with the given ones along its diagonal, and zeros elsewhere.
+
+    Args:
+        *arrays: (m, n) each, (n,) for a row, or a number.
+
+    Returns:
+        (sum of all m, sum of all n); the dtype that all of them have in common.
+
+    Raises:
+        InputError: if an array has more than two axes.
+    """
+    if not arrays:
+        return np.zeros((1, 0))
+    shapes = [np.shape(a) for a in arrays]
+    if max(map(len, shapes)) > 2:
+        raise InputError(f"block_diag: expected arrays of at most two axes, got shapes {shapes}")
+    blocks = [
+        np.reshape(a, (1,) * (2 - len(shape)) + shape)
+        for a, shape in zip(arrays, shapes, strict=True)
+    ]
+    width, left, rows = sum(block.shape[1] for block in blocks), 0, []
+    for block in blocks:
+        m, n = block.shape
+        before, after = (np.zeros_like(block, shape=(m, size)) for size in (left, width - left - n))
+        rows.append(np.concatenate([before, block, after], axis=1))
+        left += n
+    return np.concatenate(rows)
+
 
 # -- tensordot ---------------------------------------------------------------------------------
 
@@ -175,7 +252,15 @@ def _tensordot_right(g: Array, out: Array, a: Array, b: Array, axes: Any = 2) ->
 
 def _bind_tensordot(a: Array, b: Array, axes: Any = 2) -> Bound:
     a, b = (x if hasattr(x, "shape") else np.asarray(x) for x in (a, b))
+    if np.ndim(axes):
+        axes = [_from_the_front(part, x.ndim) for part, x in zip(axes, (a, b), strict=True)]
     return (a, b), {"axes": axes}
+
+
+def _from_the_front(axes: Any, ndim: int) -> list[int]:
+    """Without negative numbers, with which Dask's `tensordot` computes something else."""
+    axes = [axes] if np.ndim(axes) == 0 else axes
+    return [int(axis) + ndim * (axis < 0) for axis in axes]
 
 
 register(
@@ -186,171 +271,7 @@ register(
 )
 register(np.linalg.tensordot, composed=lambda x1, x2, /, *, axes=2: np.tensordot(x1, x2, axes))
 
-# -- einsum ------------------------------------------------------------------------------------
-
-
-def _bind_einsum(*operands: Any, out: Any = None, optimize: Any = False, **options: Any) -> Bound:
-    """Read a call of `einsum`, in its string form or as `einsum(x, [0, 1], y, [1, 2], [0, 2])`."""
-    _no_out("einsum", out)
-    if options:
-        raise UnsupportedError(
-            f"einsum: option {next(iter(options))!r} has no gradient rule; "
-            "supported options: optimize"
-        )
-    if isinstance(operands[0], str):
-        subscripts, arrays = operands[0], operands[1:]
-    else:
-        arrays, lists = operands[: len(operands) // 2 * 2 : 2], operands[1::2]
-        subscripts = ",".join(map(_letters, lists))
-        if len(operands) % 2:
-            subscripts += "->" + _letters(operands[-1])
-    arrays = tuple(x if hasattr(x, "shape") else np.asarray(x) for x in arrays)
-    chosen = {} if optimize is False else {"optimize": optimize}
-    return arrays, {"subscripts": subscripts, **chosen}
-
-
-def _letters(axes: Sequence[Any]) -> str:
-    """The numbers of einsum's list form as letters, in the order that NumPy gives them."""
-    letters = ascii_uppercase + ascii_lowercase
-    return "".join("..." if axis is ... else letters[axis] for axis in axes)
-
-
-def _explicit(subscripts: str, operands: Sequence[Array]) -> tuple[list[str], str]:
-    """A letter for every axis: the ellipses named, the result spelled out."""
-    given, arrow, result = subscripts.replace(" ", "").partition("->")
-    terms = given.split(",")
-    unnamed = [
-        x.ndim - len(term.replace("...", "")) if "..." in term else 0
-        for x, term in zip(operands, terms, strict=True)
-    ]
-    most = max(unnamed)
-    spare = "".join(letter for letter in ascii_letters if letter not in subscripts)[:most]
-    if not arrow:  # NumPy: the ellipsis, then what occurs once, in the order of the alphabet
-        once = [letter for letter in given if letter.isalpha() and given.count(letter) == 1]
-        result = "..." + "".join(sorted(once))
-    named = [term.replace("...", spare[most - n :]) for n, term in zip(unnamed, terms, strict=True)]
-    return named, result.replace("...", spare)
-
-
-def _einsum_rule(
-    g: Array,
-    out: Array,
-    *operands: Array,
-    position: int,
-    subscripts: str,
-    optimize: Any = False,
-) -> Array:
-    """`g` takes the operand's place, the operand's letters that of the result.
-
-    Source: S. Laue, M. Mitterreiter, J. Giesen, "Computing Higher Order Derivatives of Matrix and
-    Tensor Expressions" (2018), theorem 8; letters that occur in one operand only (a sum over it),
-    repeated letters (a diagonal) and stretched axes are treated separately.
-    """
-    terms, result = _explicit(subscripts, operands)
-    x, term = operands[position], terms[position]
-    others = [i for i in range(len(operands)) if i != position]
-    letters = "".join(dict.fromkeys(term))
-    known = "".join((result, *(terms[i] for i in others)))
-    kept = "".join(letter for letter in letters if letter in known)
-    given = ",".join([*(terms[i] for i in others), result])
-    chosen: dict[str, Any] = {}
-    if optimize is not False:  # a path, which fits one sum only, cannot be passed on
-        chosen["optimize"] = optimize if isinstance(optimize, str) else True
-    share = np.einsum(f"{given}->{kept}", *(operands[i] for i in others), g, **chosen)
-
-    found = dict(zip(kept, share.shape, strict=True))
-    sizes = dict(zip(term, x.shape, strict=True))
-    if len(kept) < len(letters):  # what was summed up in x alone: each element counts the same
-        share = share.reshape(tuple(found.get(letter, 1) for letter in letters))
-    stretched = tuple(
-        i for i, letter in enumerate(letters) if sizes[letter] == 1 < found.get(letter, 1)
-    )
-    if stretched:
-        share = share.sum(axis=stretched, keepdims=True)
-    once = tuple(sizes[letter] for letter in letters)
-    if share.shape != once:
-        share = np.broadcast_to(share, once)
-    return share if letters == term else _on_diagonals(share, letters, term)
-
-
-def _on_diagonals(share: Array, letters: str, term: str) -> Array:
-    """Zeros with `share`, whose axes are `letters`, where the repeated letters of `term` agree."""
-    axes = list(letters)
-    for letter in letters:
-        times = term.count(letter)
-        if times == 1:
-            continue
-        axis = axes.index(letter)
-        n = share.shape[axis]
-        share = np.moveaxis(share, axis, -1)
-        axes.append(axes.pop(axis))
-        rest, step = share.shape[:-1], sum(n**i for i in range(times))
-        share = scatter_add(share, (..., slice(None, None, step)), (*rest, n**times))
-        share = share.reshape((*rest, *(n,) * times))
-        axes += letter * (times - 1)
-    order = []
-    for letter in term:
-        order.append(axes.index(letter))
-        axes[order[-1]] = ""
-    return np.transpose(share, order)
-
-
-register(
-    np.einsum,
-    wrt("*operands", _einsum_rule),
-    bind=_bind_einsum,
-    forward=lambda *operands, subscripts, **options: np.einsum(subscripts, *operands, **options),
-)
-
-# -- the inverse -----------------------------------------------------------------------------------
-
-
-def _inv_rule(g: Array, out: Array, a: Array) -> Array:
-    """From d(A⁻¹) = -A⁻¹ dA A⁻¹.
-
-    Source: M. Giles, "An extended collection of matrix derivative results" (2008), 2.2.3.
-    """
-    transposed = np.swapaxes(out, -1, -2)
-    return -(transposed @ g @ transposed)
-
-
-register(np.linalg.inv, wrt("a", _inv_rule))
-
-# -- the Euclidean norm --------------------------------------------------------------------------
-
-
-def _norm_rule(
-    g: Array, out: Array, x: Array, *, axis: Axis = None, keepdims: bool = False
-) -> Array:
-    """`x / |x|`, and 0 at 0, the middle of all sub-gradients there."""
-    length = restore_axes(out, axis, x.shape, keepdims)
-    unit = np.where(length == 0, 0, x / np.where(length == 0, 1, length))
-    return safe_multiply(restore_axes(g, axis, x.shape, keepdims), unit)
-
-
-def _bind_norm(
-    x: Array,
-    ord: Any = None,
-    axis: Axis = None,
-    keepdims: bool = False,
-) -> Bound:
-    vector = isinstance(axis, int) or (axis is None and np.ndim(x) == 1)
-    if not (ord is None or (ord == "fro" and not vector) or (ord == 2 and vector)):
-        raise UnsupportedError(
-            f"norm: ord={ord!r} has no gradient rule for this shape and axis; supported: None, "
-            "'fro' for matrices, 2 for vectors"
-        )
-    return (x,), {"axis": axis, "keepdims": keepdims}
-
-
-register(
-    np.linalg.norm,
-    wrt("x", _norm_rule, NONZERO),
-    bind=_bind_norm,
-    forward=lambda x, **options: np.linalg.norm(x, **options),
-)
-
-# -- the layer ---------------------------------------------------------------------------------
+# -- the layers --------------------------------------------------------------------------------
 
 
 def _linear_x(g: Array, out: Array, x: Array, W: Array, b: Array) -> Array:
@@ -399,3 +320,32 @@ def linear(x: Array, W: Array, b: Array = None) -> Array:
             f"got {getattr(b, 'shape', b)}"
         )
     return x @ W + b
+
+
+@composite
+def bilinear(x1: Array, x2: Array, W: Array, b: Array = None) -> Array:
+    """`x1ᵀ W_k x2 + b_k` for each k: a form that is linear in either argument.
+
+    Args:
+        x1: (..., n1), float.
+        x2: (..., n2), with the same leading axes.
+        W: (n_out, n1, n2).
+        b: (n_out,), or None.
+
+    Returns:
+        (..., n_out).
+
+    Raises:
+        InputError: if the shapes do not fit.
+    """
+    shapes = np.shape(x1), np.shape(x2), np.shape(W)
+    if len(shapes[2]) != 3 or (shapes[0][-1:] + shapes[1][-1:]) != shapes[2][1:]:
+        raise InputError(
+            "bilinear: expected x1 (..., n1), x2 (..., n2) and W (n_out, n1, n2), got "
+            "x1 {}, x2 {} and W {}".format(*shapes)
+        )
+    if b is not None and np.shape(b) != shapes[2][:1]:
+        raise InputError(f"bilinear: expected b {shapes[2][:1]}, got {np.shape(b)}")
+    rows = np.tensordot(x1, W, axes=(-1, 1))  # (..., n_out, n2)
+    y = np.sum(rows * np.expand_dims(x2, -2), axis=-1)
+    return y if b is None else y + b

@@ -1,15 +1,14 @@
-"""The same numbers in another shape, order, dtype or array: every rule undoes what was done."""
+"""The same numbers in another shape, order or dtype: every rule undoes what was done."""
 
 from __future__ import annotations
 
-import operator
+import math
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.errors import InputError, UnsupportedError
+from tinygrad_edu.errors import IndexingError, InputError, UnsupportedError
 from tinygrad_edu.op import Array, Bound, composite, op, register, wrt
 from tinygrad_edu.ops.index import index_update
 
@@ -104,6 +103,48 @@ def _broadcast_arrays(*args: Array, subok: bool = False) -> tuple[Array, ...]:
 
 register(np.broadcast_arrays, composed=_broadcast_arrays)
 
+
+@composite
+def unflatten(x: Array, axis: int, shape: Sequence[int]) -> Array:
+    """Take one axis apart into several, as `np.reshape` would; arguments as `torch.unflatten`.
+
+    Args:
+        x: (..., n, ...), any dtype.
+        axis: which axis.
+        shape: what becomes of it: lengths whose product is n; one may be -1.
+
+    Returns:
+        (..., *shape, ...).
+
+    Raises:
+        IndexingError: if there is no such axis.
+        InputError: if the product is not n.
+    """
+    ndim = len(x.shape)
+    if not -ndim <= axis < ndim:
+        raise IndexingError(f"unflatten: axis {axis} is out of bounds for shape {x.shape}")
+    axis %= ndim
+    rest = math.prod(n for n in shape if n != -1)
+    whole = tuple(x.shape[axis] // (rest or 1) if n == -1 else n for n in shape)
+    if math.prod(whole) != x.shape[axis]:
+        raise InputError(f"unflatten: axis {axis} of shape {x.shape} cannot become {tuple(shape)}")
+    return np.reshape(x, (*x.shape[:axis], *whole, *x.shape[axis + 1 :]))
+
+
+def _resize(a: Array, new_shape: Any) -> Array:
+    """The elements in C order, over and over again until `new_shape` is full."""
+    shape = tuple(new_shape) if np.ndim(new_shape) else (new_shape,)
+    size = math.prod(shape)
+    if any(n < 0 for n in shape):
+        raise InputError(f"resize: expected no negative lengths, got {shape}")
+    flat = np.ravel(a)
+    if not size or not flat.size:
+        return np.zeros_like(a, shape=shape)
+    return np.reshape(np.tile(flat, -(-size // flat.size))[:size], shape)
+
+
+register(np.resize, composed=_resize)
+
 # -- order -------------------------------------------------------------------------------------
 
 
@@ -131,194 +172,18 @@ register(
     np.roll, wrt("a", lambda g, out, a, *, shift, axis=None: np.roll(g, _negated(shift), axis))
 )
 
-# -- joining and splitting ---------------------------------------------------------------------
-
-
-def _bind_join(arrays: Sequence[Array], /, axis: Any = 0, out: Any = None, **options: Any) -> Bound:
-    """Read a call of `concatenate` or `stack`: the list becomes the inputs."""
-    if out is not None:
-        raise UnsupportedError("concatenate, stack: option 'out' has no gradient rule")
-    return tuple(arrays), {"axis": axis, **options}
-
-
-def _part(
-    g: Array,
-    out: Array,
-    *arrays: Array,
-    position: int,
-    axis: int | None = 0,
-    dtype: Any = None,
-    casting: str = "same_kind",
-) -> Array:
-    """What the array at `position` contributed to `np.concatenate`."""
-    sizes = [a.size if axis is None else a.shape[axis] for a in arrays[: position + 1]]
-    part = slice(sum(sizes[:-1]), sum(sizes))
-    if axis is None:
-        return g[part].reshape(arrays[position].shape)
-    return g[(slice(None),) * (axis % g.ndim) + (part,)]
-
-
-def _layer(
-    g: Array,
-    out: Array,
-    *arrays: Array,
-    position: int,
-    axis: int = 0,
-    dtype: Any = None,
-    casting: str = "same_kind",
-) -> Array:
-    """What the array at `position` contributed to `np.stack`."""
-    return g[(slice(None),) * (axis % g.ndim) + (position,)]
-
-
-register(
-    np.concatenate,
-    wrt("*arrays", _part),
-    bind=_bind_join,
-    forward=lambda *arrays, **options: np.concatenate(arrays, **options),
-)
-register(
-    np.stack,
-    wrt("*arrays", _layer),
-    bind=lambda arrays, axis=0, out=None, **options: _bind_join(arrays, axis, out, **options),
-    forward=lambda *arrays, **options: np.stack(arrays, **options),
-)
-
-
-def _hstack(tup: Sequence[Array], **options: Any) -> Array:
-    arrays = [np.atleast_1d(a) for a in tup]
-    axis = 0 if arrays and arrays[0].ndim == 1 else 1
-    return np.concatenate(arrays, axis=axis, **options)
-
-
-def _column_stack(tup: Sequence[Array]) -> Array:
-    columns = [np.reshape(a, (-1, 1)) if len(np.shape(a)) < 2 else a for a in tup]
-    return np.concatenate(columns, axis=1)
-
-
-def _append(arr: Array, values: Array, axis: int | None = None) -> Array:
-    if axis is None:
-        arr, values = np.ravel(arr), np.ravel(values)
-    return np.concatenate((arr, values), axis=0 if axis is None else axis)
-
-
-register(
-    np.vstack,
-    composed=lambda tup, **options: np.concatenate([np.atleast_2d(a) for a in tup], 0, **options),
-)
-register(np.hstack, composed=_hstack)
-register(np.dstack, composed=lambda tup: np.concatenate([np.atleast_3d(a) for a in tup], axis=2))
-register(np.column_stack, composed=_column_stack)
-register(np.append, composed=_append)
-
-
-def _split(x: Array, *, indices_or_sections: Any, axis: int = 0) -> tuple[Array, ...]:
-    length = x.shape[axis]
-    if np.ndim(indices_or_sections):
-        cuts = [slice(cut).indices(length)[1] for cut in indices_or_sections]
-    else:
-        sections = operator.index(indices_or_sections)
-        if sections < 1 or length % sections:
-            raise InputError(
-                f"split: axis {axis} of shape {x.shape} cannot be divided into {sections} equal "
-                "parts; use np.array_split"
-            )
-        cuts = [i * length // sections for i in range(1, sections)]
-    if cuts != sorted(cuts):
-        raise InputError(f"split: expected increasing indices, got {list(indices_or_sections)}")
-    before = (slice(None),) * (axis % x.ndim)
-    return tuple(x[(*before, slice(*part))] for part in pairwise([0, *cuts, length]))
-
-
-def _array_split(ary: Array, indices_or_sections: Any, axis: int = 0) -> tuple[Array, ...]:
-    if not np.ndim(indices_or_sections):
-        sections = operator.index(indices_or_sections)
-        if sections < 1:
-            raise InputError(f"array_split: expected one section or more, got {sections}")
-        small, larger = divmod(ary.shape[axis], sections)
-        sizes = [small + 1] * larger + [small] * (sections - larger)
-        indices_or_sections = list(accumulate(sizes[:-1]))
-    return tuple(np.split(ary, indices_or_sections, axis))
-
-
-register(
-    np.split,
-    wrt(
-        "ary",
-        lambda g, out, ary, *, indices_or_sections, axis=0: np.concatenate(g, axis=axis),
-    ),
-    forward=_split,
-)
-register(np.array_split, composed=_array_split)
-register(np.vsplit, composed=lambda ary, indices_or_sections: np.split(ary, indices_or_sections, 0))
-register(
-    np.hsplit,
-    composed=lambda ary, indices_or_sections: np.split(
-        ary, indices_or_sections, 1 if ary.ndim > 1 else 0
-    ),
-)
-register(np.dsplit, composed=lambda ary, indices_or_sections: np.split(ary, indices_or_sections, 2))
-
-
-@op(wrt("x", lambda g, out, x, *, axis=0: np.stack(g, axis=axis)))
-def unstack(x: Array, *, axis: int = 0) -> tuple[Array, ...]:
-    """All parts of `x` along an axis, as a tuple: what iterating over a Tensor gives.
-
-    Args:
-        x: (...), any dtype.
-        axis: which axis to take apart.
-
-    Raises:
-        IndexError: if there is no such axis.
-    """
-    length = x.shape[axis]
-    before = (slice(None),) * (axis % x.ndim)
-    return tuple(x[(*before, i)] for i in range(length))
-
-
-if hasattr(np, "unstack"):  # NumPy 2.1
-    register(np.unstack, composed=unstack)
-
-# -- repeating ---------------------------------------------------------------------------------
-
-
-def _repeat(a: Array, repeats: Any, axis: int | None = None) -> Array:
-    if axis is None:
-        a, axis = np.ravel(a), 0
-    length = a.shape[axis]
-    if np.size(repeats) != 1:
-        return np.take(a, np.repeat(np.arange(length), repeats), axis=axis)
-    axis %= a.ndim
-    before, after = a.shape[:axis], a.shape[axis + 1 :]
-    times = int(np.reshape(repeats, ()))
-    stretched = np.broadcast_to(np.expand_dims(a, axis + 1), (*before, length, times, *after))
-    return np.reshape(stretched, (*before, length * times, *after))
-
-
-def _tile(A: Array, reps: Any) -> Array:
-    reps = tuple(reps) if np.ndim(reps) else (reps,)
-    ndim = max(len(reps), len(np.shape(A)))
-    shape = (1,) * (ndim - len(np.shape(A))) + np.shape(A)
-    reps = (1,) * (ndim - len(reps)) + reps
-    once = [n for size in shape for n in (1, size)]
-    many = [n for times, size in zip(reps, shape, strict=True) for n in (times, size)]
-    stretched = np.broadcast_to(np.reshape(A, once), many)
-    return np.reshape(stretched, [times * size for times, size in zip(reps, shape, strict=True)])
-
-
-register(np.repeat, composed=_repeat)
-register(np.tile, composed=_tile)
-
 # -- copies and dtypes -------------------------------------------------------------------------
 
 
 @op(wrt("x", lambda g, out, x, *, dtype: g.astype(x.dtype)), name="astype")
-def _to_float(x: Array, *, dtype: Any) -> Array:
+def to_float(x: Array, *, dtype: Any) -> Array:
+    """`astype` to a dtype that has gradients."""
     return x.astype(dtype)
 
 
 @op(name="astype")
-def _to_discrete(x: Array, *, dtype: Any) -> Array:
+def to_discrete(x: Array, *, dtype: Any) -> Array:
+    """`astype` to a dtype that has none."""
     return x.astype(dtype)
 
 
@@ -336,7 +201,7 @@ def astype(x: Array, *, dtype: Any) -> Array:
     Returns:
         Same shape.
     """
-    return (_to_float if np.dtype(dtype).kind in "fc" else _to_discrete)(x, dtype=dtype)
+    return (to_float if np.dtype(dtype).kind in "fc" else to_discrete)(x, dtype=dtype)
 
 
 if hasattr(np, "astype"):  # NumPy 2.1
@@ -373,26 +238,3 @@ register(np.full_like, composed=_full_like)
 
 for _query in (np.shape, np.ndim, np.size, np.iscomplexobj, np.isrealobj, np.result_type):
     register(_query)
-
-# -- an example of a composite: written with ops that have rules, it needs none of its own -------
-
-
-def _trapezoid(y: Array, x: Array | None = None, dx: Array = 1.0, axis: int = -1) -> Array:
-    y = _array(y)
-    before = (slice(None),) * (axis % y.ndim)
-    left, right = (*before, slice(None, -1)), (*before, slice(1, None))
-    if x is not None:
-        x = _array(x)
-        if x.ndim == 1:
-            x = x.reshape([-1 if i == axis % y.ndim else 1 for i in range(y.ndim)])
-        ahead = (slice(None),) * (axis % x.ndim)
-        dx = x[(*ahead, slice(1, None))] - x[(*ahead, slice(None, -1))]
-    return np.sum(dx * (y[left] + y[right]) / 2.0, axis=axis)
-
-
-def _array(x: Any) -> Array:
-    """A list or a number as an array; what is one already as it is."""
-    return x if hasattr(x, "shape") else np.asarray(x)
-
-
-register(np.trapezoid, composed=_trapezoid)

@@ -1,0 +1,401 @@
+"""What `tinygrad-edu ops`, `check` and `trace` do; `cli.py` reads their arguments."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import inspect
+import re
+import sys
+import textwrap
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+import tinygrad_edu as tg
+from tinygrad_edu import coverage, reference
+from tinygrad_edu.errors import AutogradError, GradientError, InputError
+from tinygrad_edu.op import REGISTRY, Op
+from tinygrad_edu.ops.special import register_scipy
+
+DONE, FAULT, WRONG_USE = 0, 1, 2  # the exit statuses
+WIDTH = 80
+
+
+# -- ops ---------------------------------------------------------------------------------------
+
+
+def ops(name: str | None, missing: bool) -> int:
+    """Show the coverage table, what is missing, or one op."""
+    if name is not None:
+        return _one_op(name)
+    if missing:
+        for family, names in coverage.by_family():
+            if lacking := [_starred(one) for one in names if not one.functions]:
+                _say(f"{family}: {', '.join(lacking)}")
+        print("\n* essential")
+        return DONE
+    rows = [
+        (family, _part(names), _part([one for one in names if one.essential]))
+        for family, names in coverage.by_family()
+    ]
+    everything = coverage.union()
+    essential = [one for one in everything if one.essential]
+    _table(
+        ("Functions with a gradient", "here", "essential"),
+        [*rows, ("All", _part(everything), _part(essential))],
+    )
+    _say(
+        "Counted against all that HIPS/autograd, MyGrad, micrograd, tinygrad, minitorch, DeZero, "
+        "needle, Chainer and JAX differentiate. What lacks: tinygrad-edu ops --missing. One "
+        "function, its gradient, whether it is supported: tinygrad-edu ops np.tanh."
+        + _without_scipy()
+    )
+    return DONE
+
+
+def _without_scipy() -> str:
+    """What to add where SciPy is missing."""
+    try:
+        register_scipy()
+    except ImportError:
+        return (
+            " Those of scipy.special count where SciPy is installed: "
+            "pip install 'tinygrad-edu[special]'."
+        )
+    return ""
+
+
+def _part(names: Sequence[coverage.Name]) -> str:
+    return f"{sum(bool(one.functions) for one in names)} of {len(names)}" if names else "-"
+
+
+def _starred(one: coverage.Name) -> str:
+    return f"{one.name}*" if one.essential else one.name
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print columns, the last row being the sum."""
+    try:
+        from rich.box import SIMPLE_HEAD
+        from rich.console import Console
+        from rich.table import Table
+    except ImportError:
+        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+        for row in (header, *rows[:-1], ["-" * width for width in widths], rows[-1]):
+            first, *others = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            print("  ".join([first, *(cell.strip().rjust(len(cell)) for cell in others)]))
+        print()
+        return
+    table = Table(*header, box=SIMPLE_HEAD, pad_edge=False, safe_box=True)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in rows[:-1]:
+        table.add_row(*row)
+    table.add_section()
+    table.add_row(*rows[-1], style="bold")
+    Console(width=WIDTH).print(table)
+
+
+def _one_op(name: str) -> int:
+    found = reference.find(name)
+    known = {one.name: one.functions for one in coverage.union()}
+    if not found and known.get(name):
+        _say(f"{name} is reached as {', '.join(known[name])}:\n")
+        found = [REGISTRY[coverage.resolve(path)] for path in known[name]]
+    for op in found:
+        _show(op)
+    if found:
+        if any(op.rules for op in found):
+            _say("g is the gradient that arrives at the result, out. Zero times anything is zero.")
+        return DONE
+    name = reference.shortened(name)
+    for path in (f"np.{name}", f"np.linalg.{name}") if "." not in name else (name,):
+        if callable(coverage.resolve(path)) and not path.startswith("tg."):
+            _say(
+                f"{path}: has no gradient. On a Tensor that needs one it is refused at the call. "
+                "Write it with functions that have one, register a rule (docs/adding_an_op.md), "
+                "or compute with t.detach().data, outside the graph."
+            )
+            return FAULT
+    if name in known:
+        _say(f"{name}: has no gradient here; other engines have one.{_without_scipy()}")
+        return FAULT
+    names = [*map(reference.public_name, REGISTRY), *known]
+    names += [one.rpartition(".")[2] for one in names]
+    near = list(dict.fromkeys(difflib.get_close_matches(name, names, 3)))
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    raise InputError(f"ops: there is no function {name!r}{hint}")
+
+
+def _show(op: Op) -> None:
+    if not op.rules and not op.composed:
+        name = reference.public_name(op.function)
+        _say(f"{name}: works on Tensors; its result needs no gradient")
+        return
+    one = reference.entry(op, longest=400)
+    print(one.signature)
+    rows = [("also", ", ".join(one.others))]
+    for name, text in one.gradients:
+        rows.append((f"to {name}", "no single short formula" if text == "..." else text))
+    if op.composed:
+        made = "" if one.forward == "..." else f": {one.forward}"
+        rows.append(("", f"made of other ops{made}"))
+    rows += [("for", one.example), ("where", "; ".join(one.notes))]
+    rows += [("source", source) for source in one.sources]
+    rows.append(("written in", f"tinygrad_edu/ops/{one.module}.py" if one.module else ""))
+    for title, text in rows:
+        if text:
+            _say(text, f"  {title:<12}")
+    print()
+
+
+def _say(text: str, title: str = "") -> None:
+    """Print a paragraph, in letters that every console has."""
+    text = text.replace("∞", "inf").replace("½", "1/2")
+    encoding = sys.stdout.encoding or "utf-8"
+    text = text.encode(encoding, "replace").decode(encoding)
+    margin = " " * len(title)
+    wrapped = textwrap.TextWrapper(
+        WIDTH, initial_indent=title, subsequent_indent=margin, break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
+    print("\n".join(wrapped.fill(line) if line else "" for line in text.split("\n")))
+
+
+# -- check -------------------------------------------------------------------------------------
+
+
+def check(target: str, examples: int | None) -> int:
+    """Search the domains of a module's ops for wrong gradients."""
+    try:
+        check_op = tg.check_op
+    except ImportError as error:
+        raise InputError(str(error)) from None
+    before = set(REGISTRY)
+    module, name = load(target)
+    own = [
+        op
+        for function, op in REGISTRY.items()
+        if function not in before or getattr(function, "__module__", None) == module.__name__
+        if not reference.module_of(op).startswith("tinygrad_edu.")
+    ]
+    if name:
+        own = [op for op in own if name in (op.name, getattr(op.function, "__name__", ""))]
+        function = getattr(module, name, None)
+        if not own and callable(function) and function in REGISTRY:
+            own = [REGISTRY[function]]
+    if not own:
+        what = f"no op {name!r}" if name else "no ops"
+        raise InputError(
+            f"check: {module.__name__} registers {what}; an op is made by @tg.op(tg.wrt(...)) or "
+            "tg.register(...), see docs/adding_an_op.md"
+        )
+    samples = _samples(module)
+    found = {_check(partial(check_op, examples=examples), op, samples) for op in own}
+    return FAULT if FAULT in found else max(found)
+
+
+def _samples(module: ModuleType) -> dict[str, Any]:
+    """How a module's ops are called, by name: its `SAMPLES`, whose keys are ops or names."""
+    found = getattr(module, "SAMPLES", {})
+    if not isinstance(found, Mapping):
+        raise InputError(
+            f"check: SAMPLES in {module.__name__} must be a dict of op: [(args, options), ...], "
+            f"got {type(found).__name__}"
+        )
+    return {str(getattr(key, "__name__", getattr(key, "name", key))): v for key, v in found.items()}
+
+
+def _check(check_op: Callable[..., Any], op: Op, samples: Mapping[str, Any]) -> int:
+    if not op.rules and not op.composed:
+        print(f"{'-':<8}{op.name}: has no rules, so its result needs no gradient")
+        return DONE
+    given = samples.get(op.name, samples.get(getattr(op.function, "__name__", "")))
+    try:
+        report = check_op(op, given)
+    except GradientError as error:
+        print(f"{'FAILED':<8}{textwrap.indent(str(error), ' ' * 8).strip()}")
+        return FAULT
+    except InputError as error:
+        if given is not None:
+            print(f"{'FAILED':<8}{textwrap.indent(str(error), ' ' * 8).strip()}")
+            return FAULT
+        _say(
+            f"{op.name} needs samples, since its rules do not tell how to call it. Add to the "
+            f"module, for instance: SAMPLES = {{{op.name}: [((np.ones((2, 3)),), {{'axis': 0}})]}}",
+            f"{'?':<8}",
+        )
+        return WRONG_USE
+    except Exception as error:
+        print(f"{'FAILED':<8}{op.name}: {type(error).__name__}: {error}")
+        for note in getattr(error, "__notes__", ()):
+            print(f"{'':<8}{note}")
+        return FAULT
+    print(f"{'ok':<8}{report}")
+    return DONE
+
+
+# -- trace -------------------------------------------------------------------------------------
+
+
+def trace(target: str, shapes: Sequence[str]) -> int:
+    """Print the program of a function's forward and backward pass."""
+    module, name = load(target)
+    function = getattr(module, name, None) if name else None
+    if not inspect.isfunction(function):
+        head = target.removesuffix(f":{name}") if name else target
+        found = [f for f in vars(module).values() if inspect.isfunction(f) and f not in REGISTRY]
+        own = [f"{head}:{f.__name__}" for f in found if f.__module__ == module.__name__]
+        raise InputError(f"trace: name a function of {head}: {', '.join(own) or 'it has none'}")
+    examples = _examples(function, module, _read_shapes(shapes))
+    try:
+        program = tg.trace(function, *examples)
+    except AutogradError:
+        raise
+    except Exception as error:
+        raise InputError(f"trace: {name} fails:\n{_own_lines(error)}") from None
+    lines = ["import numpy as np"]
+    if re.search(r"\btg\.", program.source):
+        lines.append("import tinygrad_edu as tg")
+    arrays = {key: value for key, value in program.constants.items() if not callable(value)}
+    functions = {key: value for key, value in program.constants.items() if callable(value)}
+    lines += [_import(key, value, module) for key, value in functions.items()]
+    lines += [_definition(key, value) for key, value in arrays.items()]
+    print("\n".join([*lines, "", "", program.source]))
+    return DONE
+
+
+def _examples(f: Callable[..., Any], module: ModuleType, given: dict[str, Any]) -> list[Any]:
+    """An example for each argument of `f`: of a given shape, its default, or a global array."""
+    parameters = inspect.signature(f).parameters
+    for name in given:
+        if name not in parameters:
+            raise InputError(
+                f"trace: {f.__name__} has no argument {name!r}, it has {', '.join(parameters)}"
+            )
+    examples: dict[str, Any] = {}
+    missing: list[str] = []
+    for name, parameter in parameters.items():
+        if parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_KEYWORD):
+            break
+        for value in (given.get(name), parameter.default, getattr(module, name, None)):
+            if isinstance(value, (tg.Tensor, np.ndarray)):
+                examples[name] = value
+                break
+        else:
+            if parameter.default is not parameter.empty:
+                break  # an option, which keeps its default, as what follows it does
+            if parameter.kind is not parameter.VAR_POSITIONAL:
+                missing.append(name)
+    if missing:
+        raise InputError(
+            f"trace: of which shape is {missing[0]!r} of {f.__name__}? Say, for instance, --shape "
+            f"{' '.join(f'{name}=3,4' for name in missing)} (x=() is a number, x=3:int are "
+            "integers); or define an array of that name in the file, or as its default"
+        )
+    return list(examples.values())
+
+
+def _read_shapes(texts: Sequence[str]) -> dict[str, Any]:
+    """Arrays from "x=3,4", "n=()" and "labels=3:int"."""
+    arrays = {}
+    for text in texts:
+        found = re.fullmatch(r"(\w+)=\(?([\d,x ]*)\)?(?::(\w+))?", text)
+        try:
+            if found is None:
+                raise ValueError
+            shape = tuple(int(n) for n in re.split("[,x]", found[2].replace(" ", "")) if n)
+            dtype = np.dtype(found[3] or "float64")
+        except (ValueError, TypeError):
+            raise InputError(
+                f"trace: expected NAME=SHAPE as in x=3,4 or labels=3:int, got {text!r}"
+            ) from None
+        # Inside the domain of nearly every function.
+        numbers = np.random.default_rng(0).uniform(0.2, 0.8, shape)
+        arrays[found[1]] = numbers.astype(dtype)
+    return arrays
+
+
+def _import(name: str, function: Any, module: ModuleType) -> str:
+    """The line that imports a function that a program calls."""
+    for place in (module.__name__, getattr(function, "__module__", None) or "", "scipy.special"):
+        if getattr(sys.modules.get(place), name, None) is function:
+            return f"from {place} import {name}"
+    raise InputError(f"trace: the program calls {name}, which {module.__name__} does not define")
+
+
+def _definition(name: str, array: Any) -> str:
+    """The line that defines an array that a program uses."""
+    if array.size > 1000:
+        raise InputError(
+            f"trace: the function uses an array of shape {array.shape} that is no argument of it; "
+            "make it one, so that the program need not contain its numbers"
+        )
+    numbers = re.sub(r"\b(inf|nan)\b", r"np.\1", repr(array.tolist()))
+    shaped = "" if array.size else f".reshape({array.shape})"  # [] may be (0, 3)
+    return f"{name} = np.array({numbers}, dtype=np.{array.dtype.name}){shaped}"
+
+
+# -- the user's file ---------------------------------------------------------------------------
+
+
+def load(target: str) -> tuple[ModuleType, str]:
+    """Import "model.py:loss" or "package.module:loss"; the current folder counts as importable.
+
+    Raises:
+        InputError: if there is no such module, or importing it fails: with the module's own lines.
+    """
+    head, _, name = target.rpartition(":")
+    if not head or not name.isidentifier():  # C:\model.py
+        head, name = target, ""
+    path = Path(head)
+    if path.suffix == ".py" or path.exists():
+        if not path.is_file():
+            raise InputError(f"there is no file {head}")
+        sys.path.insert(0, str(path.resolve().parent))
+        return _run(lambda: _from_file(path), head), name
+    sys.path.insert(0, str(Path.cwd()))
+    return _run(lambda: import_module(head), head), name
+
+
+def _from_file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None, "a file that ends in .py has a loader"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _run(load: Callable[[], ModuleType], name: str) -> ModuleType:
+    try:
+        return load()
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            raise InputError(f"there is no module {name!r}, seen from {Path.cwd()}") from None
+        failure: BaseException = error
+    except (Exception, SystemExit) as error:
+        failure = error
+    raise InputError(f"{name} cannot be imported:\n{_own_lines(failure)}") from None
+
+
+def _own_lines(error: BaseException) -> str:
+    """The traceback without this package's lines and the import machinery's."""
+    shown = traceback.TracebackException.from_exception(error)
+    ours = str(Path(__file__).parent)
+    shown.stack = traceback.StackSummary.from_list(
+        [
+            frame
+            for frame in shown.stack
+            if not frame.filename.startswith(ours) and "importlib" not in frame.filename
+        ]
+    )
+    shown.__cause__ = shown.__context__ = None
+    return "".join(shown.format()).rstrip()
