@@ -965,3 +965,35 @@ def test_many_results_of_one_op_are_added_without_copying(monkeypatch: Any) -> N
     np.testing.assert_array_equal(x.grad, np.ones(50))
     assert len(merged) == 49
     assert all(merged)
+
+
+@pytest.mark.parametrize("f", [lambda x: np.modf(x)[0], lambda x: np.divmod(x, 2.0)[1]])
+def test_leaves_do_not_share_what_an_op_with_several_results_passes_on(f: Any) -> None:
+    x, y = Tensor([1.5, 2.5], requires_grad=True), Tensor([3.5, 4.5], requires_grad=True)
+    (f(x) + f(y)).backward(np.ones(2))
+    x.grad *= 2
+    assert y.grad.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3, 2), (6,)])
+def test_a_gradient_is_an_array_of_its_own_whatever_shape_the_rule_gave_it(shape: Any) -> None:
+    kept = np.arange(6.0)
+
+    @tg.op(tg.wrt("x", lambda g, out, x: kept.reshape(shape)))
+    def stuck(x: Any) -> Any:
+        return x
+
+    @tg.op(tg.wrt("x", lambda g, out, x: (g.ravel() * 2).reshape(shape)))
+    def doubled(x: Any) -> Any:
+        return x * 2
+
+    x = Tensor(np.zeros(shape), requires_grad=True)
+    stuck(x).backward(np.ones(shape))
+    x.grad += 1
+    assert kept.tolist() == [0, 1, 2, 3, 4, 5]
+    y = Tensor(np.zeros(shape), requires_grad=True)
+    g = np.ones(shape)
+    doubled(y).backward(g)
+    y.grad += 1
+    assert g.tolist() == np.ones(shape).tolist()
+    assert y.grad.tolist() == np.full(shape, 3.0).tolist()

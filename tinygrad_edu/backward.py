@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -107,7 +108,10 @@ def backpropagate(
                 share = _fitted(share, source, op, position)
             leaf = source._op is None and not create_graph  # its gradient must be its own array
             if leaf and (
-                share is g or share is target or getattr(share, "base", _NO_BASE) is not None
+                share is g
+                or share is target
+                or getattr(share, "base", _NO_BASE) is not None
+                or (type(g) is tuple and any(share is part for part in g))
             ):
                 share = _owned(share, op, position)
             before = cotangents.get(source)
@@ -214,7 +218,21 @@ def _owned(share: Any, op: Op, position: int) -> Any:
             f"{op.name}: the rule of argument {op.argument(position)!r} returned a Tensor; a rule "
             "computes with what it is given, and a Tensor from outside would drop the graph"
         )
-    return share.copy() if isinstance(share, (np.ndarray, np.generic)) else share
+    if not isinstance(share, (np.ndarray, np.generic)):
+        return share
+    if isinstance(share.base, np.ndarray) and _holders(share) == _ONE_HOLDER:
+        whole = share.base.flags.owndata and share.base.size == share.size
+        if whole and share.flags.c_contiguous:
+            return share  # another shape of an array that the rule made, and let go
+    return share.copy()
+
+
+def _holders(view: Any) -> int:
+    """How many references there are to what it is a view of."""
+    return getrefcount(view.base)
+
+
+_ONE_HOLDER = _holders(np.zeros(2).reshape((1, 2)))  # asked, as Pythons differ in how they count
 
 
 def _merged(before: dict[int, Any], share: dict[int, Any], in_place: bool) -> dict[int, Any]:
