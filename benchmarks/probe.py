@@ -1,6 +1,7 @@
 """Measure what needs a process of its own: memory, a very long chain, import time.
 
-A child process is `python -m benchmarks.probe NAME WHAT`; it prints a list of numbers.
+A child process is `python -m benchmarks.probe NAME WHAT`, an engine and a workload or
+"long_chain"; it prints a number or a list of them.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ def import_seconds(name: str) -> float:
     return float(_python("-c", _IMPORT.format(engines.ENGINES[name][1][0])))
 
 
-def memory(name: str) -> float:
-    """Peak memory of 30 steps of W3 over that after import, in MB; NaN where unknown."""
-    return float(_python("-m", "benchmarks.probe", name, "memory"))
+def memory(name: str, workload: str) -> float:
+    """Peak memory of 30 steps over that after import, in MB; NaN where unknown."""
+    return float(_python("-m", "benchmarks.probe", name, workload))
 
 
 def long_chain(name: str) -> tuple[float, float, float]:
@@ -55,8 +56,8 @@ def _child(name: str, what: str) -> object:
 
     engine = None if name == hand.NAME else engines.load(name)[0]
     before = _reset_peak()
-    if what == "memory":
-        seconds(set_up(WORKLOADS["W3"]).step, 30)
+    if what in WORKLOADS:
+        seconds(set_up(WORKLOADS[what]).step, 30)
         return _megabytes("VmHWM") - before
     short = seconds(set_up(WORKLOADS["W4"]).step, 10) / WORKLOADS["W4"].per
     long = seconds(set_up(LONG_CHAIN).step, 1) / LONG_CHAIN.per

@@ -14,6 +14,9 @@ from benchmarks.workloads import Array, Engine, Run, Workload
 
 INNER_SECONDS = 0.02
 PAUSE_SECONDS = 0.05
+# The C library keeps freed memory only up to twice the largest block that it has got back so far.
+# Without a large one W5 runs at one of two speeds, by chance: its pages may come anew in each step.
+ALLOCATION = 30_000_000
 
 
 def measure(workload: Workload, engines: list[Engine], rounds: int) -> dict[str, Array]:
@@ -22,6 +25,7 @@ def measure(workload: Workload, engines: list[Engine], rounds: int) -> dict[str,
     Raises:
         AssertionError: if an engine's gradient or Hessian-vector product is not that of hand.
     """
+    np.empty(ALLOCATION, np.uint8)  # and free it
     runs = {hand.NAME: hand.set_up(workload)}
     runs |= {e.name: run for e in engines if (run := workload.set_up(e)) is not None}
     check(workload, runs)

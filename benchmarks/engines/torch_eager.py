@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -37,18 +38,30 @@ def _hessian_vector(loss: Any, start: Any, direction: Any) -> Run:
     return Run(step, lambda: [p.numpy() for p in product])
 
 
-VARIANTS = [
-    Engine(
-        "torch eager",
-        constant=torch.tensor,
-        # On tiny nets a tenth faster than nn.functional.linear, which transposes W.
-        linear=lambda x, W, b: torch.addmm(b, x, W),
-        sigmoid=torch.sigmoid,
-        relu=torch.relu,
-        tanh=torch.tanh,
-        mse=functional.mse_loss,
-        cross_entropy=functional.cross_entropy,
-        train=_train,
-        hessian_vector=_hessian_vector,
-    )
-]
+def _lstm(x: torch.Tensor, W_x: torch.Tensor, W_h: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """What nn.LSTM calls; it has a second bias."""
+    start = torch.zeros(1, x.shape[1], len(W_h))
+    weights = [W_x.T, W_h.T, b, torch.zeros_like(b)]
+    return torch.lstm(x, (start, start), weights, True, 1, 0.0, True, False, False)[0][-1]
+
+
+_EAGER = Engine(
+    "torch eager",
+    constant=torch.tensor,
+    # On tiny nets a tenth faster than nn.functional.linear, which transposes W.
+    linear=lambda x, W, b: torch.addmm(b, x, W),
+    sigmoid=torch.sigmoid,
+    relu=torch.relu,
+    tanh=torch.tanh,
+    silu=functional.silu,
+    mse=functional.mse_loss,
+    cross_entropy=functional.cross_entropy,
+    logistic=functional.binary_cross_entropy_with_logits,
+    parts=lambda x, n: x.chunk(n, dim=-1),
+    lookup=lambda W, index: functional.embedding(index, W),
+    conv=lambda x, K, b, padding: functional.conv2d(x, K, b, padding=padding),
+    max_pool=lambda x: functional.max_pool2d(x, 2),
+    train=_train,
+    hessian_vector=_hessian_vector,
+)
+VARIANTS = [_EAGER, replace(_EAGER, name="torch nn.LSTM", lstm=_lstm)]
