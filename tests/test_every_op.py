@@ -20,6 +20,7 @@ from hypothesis import settings
 from samples import INTERNAL, NO_PROGRAM, NOT_ELEMENTWISE, SAMPLES
 
 import tinygrad_edu as tg
+from tinygrad_edu.backward import plain
 from tinygrad_edu.errors import AutogradError
 from tinygrad_edu.op import REGISTRY, Op
 from tinygrad_edu.strategies import draw
@@ -122,36 +123,6 @@ def same(value: Any, default: Any) -> bool:
     return type(value) is type(default) and bool(value == default)
 
 
-# --- programs ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("op", WITH_GRADIENT, ids=name)
-def test_op_can_be_read_as_a_program(op: Op) -> None:
-    """That the program is right is asked by `check_op`, which lets pass who refuses."""
-    if op.function in INTERNAL or op.function in NO_PROGRAM:
-        pytest.skip(INTERNAL.get(op.function) or NO_PROGRAM[op.function])
-    args, options = telling_case(op)
-    call = functools.partial(with_floats, [args, options])
-
-    def total(*xs: Any) -> Any:
-        given, chosen = call(iter(xs))
-        return sum(np.sum(y) for y in several(op.function(*given, **chosen)))
-
-    tg.trace(total, *floats_of(args, options))
-
-
-# --- Dask -------------------------------------------------------------------------------------
-
-# What Dask cannot do and says in an unclear way. Anything else gives equal gradients, or raises an
-# error of ours, NotImplementedError, TypeError (a protocol that Dask does not answer) or Dask's own
-# FutureWarning (an error here): never a wrong number.
-DASK_CANNOT: dict[Any, str] = {
-    np.bincount: "wants the array that is counted from Dask, too",
-    getattr(np, "cumulative_prod", None): "loses a part of its graph",
-}
-CLEAR = (AutogradError, NotImplementedError, FutureWarning, TypeError)
-
-
 @functools.cache
 def telling_case(op: Op) -> Any:
     """Arguments for an op, with as many numbers as its samples have; None if there are none."""
@@ -182,10 +153,82 @@ def with_floats(part: Any, queue: Iterator[Any]) -> Any:
     return next(queue) if isinstance(part, np.ndarray) and part.dtype.kind == "f" else part
 
 
+# --- linear ops ---------------------------------------------------------------------------------
+
+
+def slopes_of(f: Any, xs: list[Any], vs: list[Any]) -> list[Any]:
+    return [np.asarray(plain(part)) for part in several(tg.jvp(f, tuple(xs), tuple(vs))[1])]
+
+
+def test_linear_ops_are_their_own_derivative_to_rounding() -> None:
+    """f(x + v) - f(x) = Jv: the adjoint identity of `check_op` then says that Jᵀ is right, too."""
+    linear = []
+    for op in WITH_GRADIENT:
+        if op.function in INTERNAL or any(rule.domain.kinks for rule in op.rules if rule):
+            continue  # a straight line with a corner, or a jump
+        case = telling_case(op)
+        f = functools.partial(called, op, case)
+        xs = list(floats_of(*case))
+        rng = np.random.default_rng(0)
+        vs = [random_cotangent(rng, x) for x in xs]
+        try:
+            with np.errstate(all="ignore"):  # outside of its domain
+                (here, *others) = (
+                    slopes_of(f, [x + t * v for x, v in zip(xs, vs, strict=True)], vs)
+                    for t in (0.0, 0.5, 1.0)
+                )
+        except AutogradError:  # there is nothing outside of its domain
+            continue
+        if not any(map(np.any, here)) or not all(map(close, others, [here] * len(others))):
+            continue
+        linear.append(op)
+        ends = (several(f(*(x + v for x, v in zip(xs, vs, strict=True)))), several(f(*xs)))
+        for end, start, slope in zip(*ends, here, strict=True):
+            largest = max(np.abs(part).max(initial=0) for part in (end, start, slope))
+            assert np.abs(end - start - slope).max(initial=0) <= 1e-14 * largest, name(op)
+    assert len(linear) > 100
+
+
+def close(one: list[Any], other: list[Any]) -> bool:
+    return all(np.allclose(x, y, rtol=1e-13, atol=0) for x, y in zip(one, other, strict=True))
+
+
+def called(op: Op, case: Any, *floats: Any) -> Any:
+    args, options = with_floats(list(case), iter(floats))
+    return op.function(*args, **options)
+
+
+# --- programs ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("op", WITH_GRADIENT, ids=name)
+def test_op_can_be_read_as_a_program(op: Op) -> None:
+    """That the program is right is asked by `check_op`, which lets pass who refuses."""
+    if op.function in INTERNAL or op.function in NO_PROGRAM:
+        pytest.skip(INTERNAL.get(op.function) or NO_PROGRAM[op.function])
+    case = telling_case(op)
+
+    def total(*xs: Any) -> Any:
+        return sum(np.sum(y) for y in several(called(op, case, *xs)))
+
+    tg.trace(total, *floats_of(*case))
+
+
+# --- Dask -------------------------------------------------------------------------------------
+
+# What Dask cannot do and says in an unclear way. Anything else gives equal gradients, or raises an
+# error of ours, NotImplementedError, TypeError (a protocol that Dask does not answer) or Dask's own
+# FutureWarning (an error here): never a wrong number.
+DASK_CANNOT: dict[Any, str] = {
+    np.bincount: "wants the array that is counted from Dask, too",
+    getattr(np, "cumulative_prod", None): "loses a part of its graph",
+}
+CLEAR = (AutogradError, NotImplementedError, FutureWarning, TypeError)
+
+
 def gradients(op: Op, case: Any, leaves: list[tg.Tensor]) -> list[Any]:
-    args, options = with_floats(list(case), iter(leaves))
     rng, total = np.random.default_rng(0), 0.0
-    for y in several(op.function(*args, **options)):
+    for y in several(called(op, case, *leaves)):
         total = total + np.sum(y * random_cotangent(rng, y))
     total.backward()
     return [np.zeros(x.shape) if x.grad is None else x.grad for x in leaves]
