@@ -56,8 +56,8 @@ FIRST = (  # the order of the families; those that are not named follow
     *("elementwise", "trigonometry", "selection", "reduce", "scans", "statistics", "order"),
     *("shape", "joining", "padding", "index", "linalg", "einsum"),
     *("solves", "determinants", "decompositions", "matrix_functions", "numerics", "special"),
-    *("activations", "rectifiers", "normalisation", "attention"),
-    *("convolution", "pooling", "resampling", "windows"),
+    *("activations", "rectifiers", "convolution", "pooling", "resampling", "windows"),
+    *("normalisation", "attention"),
     *("losses", "classification", "margins", "likelihoods", "random"),
 )
 

@@ -380,12 +380,15 @@ def killed(mutant: Mutant) -> bool:
         with np.errstate(all="ignore"):
             for samples in ways(op):
                 _, _, cases, check = plan(op, samples)
-                draw(check, cases, 5 if samples else 20, shrink=False)
+                draw(check, cases, 5 if samples else DRAWN, shrink=False)
     except Exception:  # whatever a broken rule raises, it was noticed
         return True
     finally:
         object.__setattr__(op, "vjps", right)
     return False
+
+
+DRAWN = 100  # what `check_op` tries by default: Hypothesis' own number
 
 
 class Different(Exception):
@@ -404,7 +407,7 @@ def equivalent(mutant: Mutant) -> bool:
         for i, x in enumerate(inputs):
             if (i == mutant.position or op.variadic) and getattr(x, "dtype", bool) in FLOATS:
                 more = options | ({"position": i} if op.variadic else {})
-                cotangent = tuple(g) if isinstance(out, tuple) else g[0]
+                cotangent = tuple(g) if isinstance(out, (tuple, list)) else g[0]
                 one, other = (
                     fitted(np.asarray(rule(cotangent, out, *inputs, **more)), x)
                     for rule in (right, mutant.rule)
@@ -468,7 +471,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="every nth mutant; says so")
     parser.add_argument("--only", default="", help="ops whose name contains this; writes nothing")
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--cases", type=int, default=10_000, help="to look for false alarms")
+    parser.add_argument("--cases", type=int, default=12_000, help="to look for false alarms")
     options = parser.parse_args()
     started = time.perf_counter()
     everything = [m for m in mutants() if options.only in title(m.op)]
@@ -548,7 +551,9 @@ def table(
 
 
 # Why a mutant is not noticed although its numbers differ somewhere: by a part of its name.
-REASONS: dict[str, str] = {}
+REASONS = {
+    "_sinc_slope: 0.25 -> 1.25": "the series then serves up to 1.25, where it is off by 1e-7",
+}
 
 
 def reason(line: str) -> str:

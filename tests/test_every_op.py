@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -234,7 +235,6 @@ def gradients(op: Op, case: Any, leaves: list[tg.Tensor]) -> list[Any]:
     return [np.zeros(x.shape) if x.grad is None else x.grad for x in leaves]
 
 
-@pytest.mark.filterwarnings("ignore::dask.array.PerformanceWarning")
 @pytest.mark.parametrize("op", WITH_GRADIENT, ids=name)
 def test_gradients_on_dask_are_equal_or_refused(op: Op) -> None:
     da = pytest.importorskip("dask.array")
@@ -250,7 +250,8 @@ def test_gradients_on_dask_are_equal_or_refused(op: Op) -> None:
             gradients(op, case, lazy)
         return
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", da.PerformanceWarning)
             found = [np.asarray(g) for g in gradients(op, case, lazy)]
     except CLEAR:
         return

@@ -571,3 +571,9 @@ def test_an_exception_thrown_into_a_decorated_generator_arrives() -> None:
     steps = careful()
     next(steps)
     assert steps.throw(ValueError("boo")) == "caught"
+
+
+def test_detect_anomaly_looks_into_lists_of_results() -> None:
+    x = Tensor([1.0, np.inf], requires_grad=True)
+    with tg.detect_anomaly(), pytest.raises(tg.AnomalyError, match="split: made a non-finite"):
+        np.split(x, 2)

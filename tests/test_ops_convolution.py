@@ -178,6 +178,17 @@ def test_an_empty_batch(empty: tuple[int, ...]) -> None:
     assert not w.grad.any()
 
 
+def test_the_batch_stays_last_in_memory() -> None:
+    x = Tensor(drawn(3, 2, 6, 6), requires_grad=True)
+    w, b = drawn(2, 2, 3, 3, seed=1), drawn(2, seed=2)
+    hidden = tg.relu(tg.conv2d(x, w, b))
+    y = tg.conv_transpose2d(tg.max_pool2d(hidden, 2), w, b, stride=2)
+    for t in (hidden, y):
+        assert np.moveaxis(t.data, 0, -1).flags.c_contiguous
+    y.backward(drawn(*y.shape, seed=3))
+    assert x.grad.flags.c_contiguous  # it is the leaf's own
+
+
 @pytest.mark.parametrize("f", [tg.conv2d, tg.conv_transpose2d])
 def test_float32_stays_float32(f: Any) -> None:
     x, w, b = (

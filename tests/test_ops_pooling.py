@@ -10,6 +10,7 @@ import pytest
 
 import tinygrad_edu as tg
 from tinygrad_edu import Tensor
+from tinygrad_edu.ops import pooling
 
 MAX = {1: tg.max_pool1d, 2: tg.max_pool2d, 3: tg.max_pool3d}
 AVG = {1: tg.avg_pool1d, 2: tg.avg_pool2d, 3: tg.avg_pool3d}
@@ -149,10 +150,60 @@ def test_padding_is_never_a_maximum() -> None:
     assert tg.max_pool1d(np.array([[-7, -5]]), 2, 1, 1).tolist() == [[-7, -5, -5]]
 
 
-def test_a_window_with_nan_is_nan_and_keeps_its_cotangent() -> None:
-    x = np.array([[1.0, math.nan, 2.0, 3.0]])
-    np.testing.assert_array_equal(tg.max_pool1d(x, 2), [[math.nan, 3]])
-    assert gradient(lambda t: tg.max_pool1d(t, 2), x, [[2.0, 3.0]]).tolist() == [[2, 0, 0, 3]]
+def test_a_window_with_nan_is_nan_and_sends_its_cotangent_there() -> None:
+    nan = math.nan
+    x = np.array([[1.0, nan, 2.0, 3.0]])
+    np.testing.assert_array_equal(tg.max_pool1d(x, 2), [[nan, 3]])
+    assert gradient(lambda t: tg.max_pool1d(t, 2), x, [[2.0, 3.0]]).tolist() == [[0, 2, 0, 3]]
+    x = np.array([[math.inf, nan, 2.0, nan, 3.0]])
+    y, places = tg.max_pool1d(x, 3, 2, 1, return_indices=True)
+    np.testing.assert_array_equal(y, [[nan, nan, nan]])
+    assert places.tolist() == [[1, 1, 3]]
+    found = gradient(lambda t: tg.max_pool1d(t, 3, 2, 1), x, [[1.0, 10, 100]])
+    assert found.tolist() == [[0, 11, 0, 100, 0]]
+
+
+@pytest.mark.parametrize("make", [drawn, tied])
+@pytest.mark.parametrize("nan", [False, True])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "dilation"), [(2, 2, 1), (3, 3, 1), (1, 1, 1), (3, 1, 1), (2, 3, 2)]
+)
+def test_windows_inside_are_pooled_as_those_over_the_edge(
+    make: Any, nan: bool, kernel: int, stride: int, dilation: int, monkeypatch: Any
+) -> None:
+    x = make(2, 1, 6, 9)
+    x[0, 0, 2:4, 3] = math.nan if nan else 7
+    functions: list[Any] = [
+        lambda t: tg.max_pool2d(t, kernel, stride, dilation=dilation),
+        lambda t: tg.avg_pool2d(t, kernel, stride),
+    ]
+
+    def results() -> list[Any]:
+        values = [f(x) for f in functions]
+        places = tg.max_pool2d(x, kernel, stride, 0, dilation, return_indices=True)[1]
+        return [*values, places, *(gradient(f, x) for f in functions)]
+
+    quick = results()
+    monkeypatch.setattr(pooling, "_all_inside", lambda shape, along: False)
+    monkeypatch.setattr(pooling, "_overlap", lambda along: True)
+    for found, expected in zip(quick, results(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("kernel", [2, 3])
+def test_the_order_of_axes_in_memory_is_kept_and_changes_nothing(kernel: int) -> None:
+    x = drawn(2, 3, 4, 6)
+    last = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 0, -1)), -1, 0)
+    t, u = (Tensor(a, requires_grad=True) * 1 for a in (x, last))
+    y, z = (tg.max_pool2d(a, kernel) for a in (t, u))
+    assert np.moveaxis(z.data, 0, -1).flags.c_contiguous
+    g = drawn(*y.shape, seed=1)
+    np.testing.assert_array_equal(tg.gradients(z, u, g=g), tg.gradients(y, t, g=g))
+    along = (3, kernel, kernel, 0, 1, 6 // kernel)
+    largest = pooling.max_along(last, along=along)
+    place = pooling.first_largest(last, largest, along=along)
+    share = pooling.to_places(np.ones(place.shape), place, shape=x.shape, along=along)
+    assert np.moveaxis(share, 0, -1).flags.c_contiguous
 
 
 def test_a_cotangent_that_is_infinite_stays_in_its_place() -> None:

@@ -179,3 +179,14 @@ def test_refused(f: Any, error: Any, message: str) -> None:
     for x in (np.ones((2, 3)), Tensor(np.ones((2, 3)), requires_grad=True)):
         with pytest.raises(error, match=message):
             f(x)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_relu_is_the_same_by_the_short_way_and_the_general_one(dtype: Any) -> None:
+    x = np.array([[-2.0, -0.0, np.nan], [np.inf, -np.inf, 3.0]], dtype)
+    for array in (x, x.T, x[:, ::-1], x[:0], x[0, 0]):
+        found, expected = tg.relu(array), np.maximum(array, 0.0)
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == dtype
+    assert tg.relu(np.array([-1, 2])).tolist() == np.maximum(np.array([-1, 2]), 0.0).tolist()
+    assert x[0, 0] == -2

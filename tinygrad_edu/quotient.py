@@ -218,4 +218,4 @@ def noise_level(terms: Terms, scale: float) -> float:
         weight = math.factorial(order) ** 2 / math.factorial(2 * order)
         levels.append(math.sqrt(weight * float(np.mean(differences**2))))
     level = max(levels[3:6])
-    return level if level <= 1e-9 * float(np.abs(center).max(initial=0.0)) else 0.0
+    return level if level <= 1e-8 * float(np.abs(center).max(initial=0.0)) else 0.0

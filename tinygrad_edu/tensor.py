@@ -688,9 +688,9 @@ class Tensor(Node):
         """See `np.diagonal`."""
         return call(np.diagonal, self, offset, axis1, axis2)
 
-    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1, **options: Any) -> Tensor:
         """See `np.trace`."""
-        return call(np.trace, self, offset, axis1, axis2)
+        return call(np.trace, self, offset, axis1, axis2, **options)
 
     def take(self, indices: Any, *args: Any, **options: Any) -> Tensor:
         """See `np.take`."""
@@ -809,7 +809,7 @@ for _name, _instead in ELSEWHERE.items():
 
 
 def _several(node: Tensor, data: Any) -> Any:
-    """The results of an op with several outputs, in the kind of tuple that it returned."""
+    """The results of an op with several outputs, in the kind of tuple or list that it returned."""
     if not isinstance(data, (tuple, list)):
         assert node._op is not None, "only recorded nodes come here"
         raise RuleError(
@@ -817,7 +817,7 @@ def _several(node: Tensor, data: Any) -> Any:
             f"{type(data).__name__}"
         )
     node._array = tuple(data)
-    make: Callable[[Any], Any] = getattr(type(data), "_make", tuple)  # a named tuple's
+    make: Callable[[Any], Any] = getattr(type(data), "_make", type(data))  # a named tuple's
     return make(node._outputs())
 
 
@@ -892,6 +892,9 @@ def _untracked(value: Any) -> Any:
 
 def _frozen(value: Any, op: Op | None = None, argument: int | str = "index") -> Any:
     """What a graph may keep of an argument whose owner may change it later."""
+    option = isinstance(argument, str)
+    if option and type(value) is tuple and _IMMUTABLE.issuperset(map(type, value)):
+        return value  # axes, a shape
     if isinstance(value, Tensor):
         if value._tracked:
             where = "" if op is None else f"{op.name}: "
@@ -936,7 +939,7 @@ def _check_rules(op: Op, inputs: tuple[Any, ...]) -> None:
 
 
 def _check_finite(op: Op, inputs: tuple[Any, ...], data: Any) -> None:
-    for part in data if isinstance(data, tuple) else (data,):
+    for part in data if isinstance(data, (tuple, list)) else (data,):
         if not hasattr(part, "dtype") or part.dtype.kind != "f" or np.isfinite(part).all():
             continue
         given = ", ".join(_describe(x) for x in inputs)

@@ -502,7 +502,7 @@ def _check_only_asked(op: Op, inputs: Any, options: Any, position: int) -> None:
 
 
 def _mapped(layout: Callable[[Array], Array], value: Any) -> Any:
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):
         return tuple(_mapped(layout, part) for part in value)
     array = np.asarray(layout(np.array(value)))
     array.flags.writeable = False  # a rule that writes into what it is given fails here

@@ -9,7 +9,7 @@ from tinygrad_edu.ops import resampling
 INDEX = np.array([0, 0, 1, 3, 3])
 
 SAMPLES = {
-    resampling.take_sorted: [call(A(2, 4), index=INDEX, axis=1), call(A(0, 4), index=INDEX, axis=1)],
+    resampling.take_sorted: [call(A(n, 4), index=INDEX, axis=1) for n in (2, 0)],
     resampling.add_sorted: [call(A(2, 5), size=4, index=INDEX, axis=1)],
     tg.max_unpool2d: [
         call(A(1, 2, 1, 2), np.array([[[[5, 2]], [[0, 7]]]]), 2),

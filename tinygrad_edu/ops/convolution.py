@@ -1,4 +1,4 @@
-"""Convolution, forwards and transposed, in any number of dimensions.
+"""Convolution: forwards and transposed, in any number of dimensions.
 
 A convolution is linear in the image and in the kernel. With <·, ·> for the sum of products,
 
@@ -10,7 +10,9 @@ library, does not flip the kernel.)
 
 All three unroll the image: each position of the kernel becomes a row of a matrix, so that one
 matrix product does the sums. The batch axis comes last in it, which makes the runs of memory that
-are copied long.
+are copied long. Results stay so in memory: they are views with the axes in the usual order.
+Elementwise functions and pooling keep the order in memory, so that nothing is moved before the next
+convolution, nor on the way back.
 """
 
 from __future__ import annotations
@@ -183,10 +185,10 @@ def _check_layout(function: str, x: Array, weight: Array, axes: int, groups: int
 
 
 def _check_bias(function: str, bias: Array, channels: int) -> None:
-    if bias is not None and np.shape(bias) != (channels,):
+    if bias is not None and as_array(bias).shape != (channels,):
         raise InputError(
             f"{function}: expected bias ({channels},), one number per output channel, got "
-            f"{np.shape(bias)}"
+            f"{as_array(bias).shape}"
         )
 
 
@@ -230,23 +232,7 @@ def conv1d(
     dilation: Sizes = 1,
     groups: int = 1,
 ) -> Array:
-    """Convolution of sequences; see `conv2d`.
-
-    Args:
-        x: (N, C, L) or (C, L), float.
-        weight: (O, C/groups, k).
-        bias: (O,), or None.
-        stride: an integer.
-        padding: an integer, "valid" or "same".
-        dilation: an integer.
-        groups: an integer that divides C and O.
-
-    Returns:
-        (N, O, L') or (O, L').
-
-    Raises:
-        InputError: if shapes or options do not fit.
-    """
+    """Convolution of sequences, (N, C, L) with weight (O, C/groups, k); see `conv2d`."""
     return _convolve(1, x, weight, bias, stride, padding, dilation, groups)
 
 
@@ -294,22 +280,9 @@ def conv3d(
     dilation: Sizes = 1,
     groups: int = 1,
 ) -> Array:
-    """Convolution of volumes; see `conv2d`.
+    """Convolution of volumes, (N, C, D, H, W) with weight (O, C/groups, kd, kh, kw).
 
-    Args:
-        x: (N, C, D, H, W) or (C, D, H, W), float.
-        weight: (O, C/groups, kd, kh, kw).
-        bias: (O,), or None.
-        stride: a number or three.
-        padding: a number or three, "valid" or "same".
-        dilation: a number or three.
-        groups: an integer that divides C and O.
-
-    Returns:
-        (N, O, D', H', W') or (O, D', H', W').
-
-    Raises:
-        InputError: if shapes or options do not fit.
+    See `conv2d`.
     """
     return _convolve(3, x, weight, bias, stride, padding, dilation, groups)
 

@@ -133,7 +133,7 @@ register(np.block, composed=_block)
 # -- splitting ---------------------------------------------------------------------------------
 
 
-def _split(x: Array, *, indices_or_sections: Any, axis: int = 0) -> tuple[Array, ...]:
+def _split(x: Array, *, indices_or_sections: Any, axis: int = 0) -> list[Array]:
     length = x.shape[axis]
     if np.ndim(indices_or_sections):
         cuts = [slice(cut).indices(length)[1] for cut in indices_or_sections]
@@ -148,10 +148,10 @@ def _split(x: Array, *, indices_or_sections: Any, axis: int = 0) -> tuple[Array,
     if cuts != sorted(cuts):
         raise InputError(f"split: expected increasing indices, got {list(indices_or_sections)}")
     before = (slice(None),) * (axis % x.ndim)
-    return tuple(x[(*before, slice(*part))] for part in pairwise([0, *cuts, length]))
+    return [x[(*before, slice(*part))] for part in pairwise([0, *cuts, length])]
 
 
-def _array_split(ary: Array, indices_or_sections: Any, axis: int = 0) -> tuple[Array, ...]:
+def _array_split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
     if not np.ndim(indices_or_sections):
         sections = operator.index(indices_or_sections)
         if sections < 1:
@@ -159,7 +159,7 @@ def _array_split(ary: Array, indices_or_sections: Any, axis: int = 0) -> tuple[A
         small, larger = divmod(ary.shape[axis], sections)
         sizes = [small + 1] * larger + [small] * (sections - larger)
         indices_or_sections = list(accumulate(sizes[:-1]))
-    return tuple(np.split(ary, indices_or_sections, axis))
+    return np.split(ary, indices_or_sections, axis)
 
 
 register(

@@ -35,21 +35,15 @@ def _places(x_shape: Ints, along: Along) -> Iterator[tuple[tuple[Any, ...], tupl
             yield (*before, slice(first, end)), (*before, slice(low, high, stride))
 
 
+def _all_inside(shape: Ints, along: Along) -> bool:
+    """Whether no window reaches over the edge."""
+    axis, kernel, stride, padding, dilation, count = along
+    return padding == 0 and (count - 1) * stride + (kernel - 1) * dilation < shape[axis]
+
+
 def _overlap(along: Along) -> bool:
     _, kernel, stride, _, dilation, _ = along
-    return stride < dilation * (kernel - 1) + 1
-
-
-def _all_inside(x: Array, along: Along) -> list[Array]:
-    """What stands at each place of all windows; none if one reaches over the edge."""
-    axis, kernel, stride, padding, dilation, count = along
-    reach = (count - 1) * stride + 1
-    if padding or reach + dilation * (kernel - 1) > x.shape[axis]:
-        return []
-    before = (slice(None),) * axis
-    return [
-        x[(*before, slice(i, i + reach, stride))] for i in range(0, kernel * dilation, dilation)
-    ]
+    return stride <= (kernel - 1) * dilation
 
 
 def _pooled_shape(shape: Ints, along: Along) -> Ints:
@@ -74,28 +68,37 @@ def _lowest(dtype: Any) -> Any:
 )
 def max_along(x: Array, *, along: Along) -> Array:
     """The maximum of each window along one axis; NaN where there is one in the window."""
-    if parts := _all_inside(x, along):
-        return reduce(np.maximum, parts)
+    places = _places(x.shape, along)
+    if _all_inside(x.shape, along):
+        return reduce(np.maximum, (x[inside] for _, inside in places))
     out = np.full_like(x, _lowest(x.dtype), shape=_pooled_shape(x.shape, along))
-    for windows, inside in _places(x.shape, along):
+    for windows, inside in places:
         out[windows] = np.maximum(out[windows], x[inside])
     return out
 
 
 @op()
 def first_largest(x: Array, largest: Array, *, along: Along) -> Array:
-    """In each window the place of the first maximum, or of the first element if there is a NaN."""
-    if parts := _all_inside(x, along):
-        smaller = parts[0] < largest
-        place = smaller.astype(np.min_scalar_type(along[1]))
-        for part in parts[1:-1]:
-            smaller &= part < largest
+    """In each window the place of the first maximum, or of the first NaN if there is one."""
+    usual = type(largest) is np.ndarray and not np.isnan(largest).any()
+
+    def others(part: Array, largest: Array) -> Array:  # x < NaN is false for every x
+        return part < largest if usual else (part == part) & (part != largest)
+
+    dtype = np.min_scalar_type(along[1])
+    places = _places(x.shape, along)
+    if _all_inside(x.shape, along):
+        first, *rest = (x[inside] for _, inside in places)
+        smaller = others(first, largest)  # so far
+        place = smaller.astype(dtype)
+        for part in rest[:-1]:  # if all are smaller, it is the last
+            smaller &= others(part, largest)
             place += smaller
         return place
-    place = np.zeros_like(largest, dtype=np.min_scalar_type(along[1]))
-    smaller = np.ones_like(largest, dtype=bool)  # so far
-    for windows, inside in _places(x.shape, along):
-        smaller[windows] &= x[inside] < largest[windows]
+    place = np.zeros_like(largest, dtype=dtype)
+    smaller = np.ones_like(largest, dtype=bool)
+    for windows, inside in places:
+        smaller[windows] &= others(x[inside], largest[windows])
         place += smaller
     return place
 
@@ -103,14 +106,17 @@ def first_largest(x: Array, largest: Array, *, along: Along) -> Array:
 @op(wrt("y", lambda g, out, y, place, *, shape, along: from_places(g, place, along=along)))
 def to_places(y: Array, place: Array, *, shape: Ints, along: Along) -> Array:
     """Zeros of `shape` with each window's number added at its place in the window."""
-    x = np.zeros_like(place, y.dtype, shape=shape)
-    apart = not _overlap(along)
-    for i, (windows, inside) in enumerate(_places(shape, along)):
-        part = safe_multiply(y[windows], place[windows] == i)
-        if apart:
-            x[inside] = part
-        else:
-            x[inside] += part
+    x = np.zeros_like(place, y.dtype, shape=shape)  # the axes in memory as in the forward pass
+    places = enumerate(_places(shape, along))
+    if type(y) is not np.ndarray or _overlap(along) or not np.isfinite(y).all():
+        for i, (windows, inside) in places:
+            x[inside] += safe_multiply(y[windows], place[windows] == i)
+        return x
+    if y.flags.c_contiguous != place.flags.c_contiguous:  # rearranged once, not at every place
+        y, given = np.empty_like(place, y.dtype), y
+        y[...] = given
+    for i, (windows, inside) in places:
+        np.multiply(y[windows], place[windows] == i, out=x[inside])
     return x
 
 
@@ -134,8 +140,11 @@ def from_places(x: Array, place: Array, *, along: Along) -> Array:
 @op(wrt("x", lambda g, out, x, *, along: add_back_along(g, shape=x.shape, along=along)))
 def sum_along(x: Array, *, along: Along) -> Array:
     """The sum of each window along one axis."""
+    places = _places(x.shape, along)
+    if _all_inside(x.shape, along):
+        return reduce(np.add, (x[inside] for _, inside in places))
     y = np.zeros_like(x, shape=_pooled_shape(x.shape, along))
-    for windows, inside in _places(x.shape, along):
+    for windows, inside in places:
         y[windows] += x[inside]
     return y
 
@@ -145,7 +154,10 @@ def add_back_along(y: Array, *, shape: Ints, along: Along) -> Array:
     """The adjoint of `sum_along`: each window's number at all its places."""
     x = np.zeros_like(y, shape=shape)
     for windows, inside in _places(shape, along):
-        x[inside] += y[windows]
+        if _overlap(along):
+            x[inside] += y[windows]
+        else:
+            x[inside] = y[windows]
     return x
 
 

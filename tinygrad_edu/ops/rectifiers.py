@@ -27,6 +27,9 @@ def relu(x: Array) -> Array:
     Returns:
         Shape and dtype of `x`.
     """
+    if type(x) is np.ndarray and x.dtype.char in "fd":  # NumPy is faster with an array of zeros
+        out = np.zeros(x.shape, x.dtype) if x.flags.c_contiguous else np.zeros_like(x)
+        return np.maximum(x, out, out=out)
     return np.maximum(x, 0.0)
 
 

@@ -38,6 +38,8 @@ def each_axis(function: str, option: str, value: Sizes, axes: int, least: int = 
     Raises:
         InputError: if there are not as many as axes, or one is below `least`.
     """
+    if type(value) is int and value >= least:  # the frequent case at once
+        return (value,) * axes
     values = tuple(value) if isinstance(value, Sequence | np.ndarray) else (value,) * axes
     if len(values) != axes or any(not hasattr(n, "__index__") or n < least for n in values):
         raise InputError(
@@ -104,7 +106,7 @@ def window_view(
 
 
 def add_views(windows: Array, axis: int, size: Ints, stride: Ints, dilation: Ints) -> Array:
-    """The adjoint of `_windows`: add (..., *kernel, *count, ...) up to (..., *size, ...)."""
+    """The adjoint of `window_view`: add (..., *kernel, *count, ...) up to (..., *size, ...)."""
     dims = len(size)
     kernel, count = windows.shape[axis : axis + dims], windows.shape[axis + dims : axis + 2 * dims]
     rest = windows.shape[axis + 2 * dims :]
@@ -120,10 +122,12 @@ def add_views(windows: Array, axis: int, size: Ints, stride: Ints, dilation: Int
 
 
 def inside(padding: Pads, size: Ints) -> tuple[slice, ...]:
+    """Where the image lies in the padded one."""
     return tuple(slice(low, low + n) for (low, _), n in zip(padding, size, strict=True))
 
 
 def padded_size(padding: Pads, size: Sequence[int]) -> Ints:
+    """The size with the padding."""
     return tuple(low + n + high for (low, high), n in zip(padding, size, strict=True))
 
 
@@ -133,9 +137,9 @@ def padded(x: Array, axis: int, padding: Pads) -> Array:
         return np.ascontiguousarray(x)
     end = axis + len(padding)
     size = x.shape[axis:end]
-    padded = np.zeros((*x.shape[:axis], *padded_size(padding, size), *x.shape[end:]), dtype=x.dtype)
-    padded[(*(slice(None),) * axis, *inside(padding, size))] = x
-    return padded
+    larger = np.zeros((*x.shape[:axis], *padded_size(padding, size), *x.shape[end:]), dtype=x.dtype)
+    larger[(*(slice(None),) * axis, *inside(padding, size))] = x
+    return larger
 
 
 # -- unfold and fold -----------------------------------------------------------------------------
