@@ -29,7 +29,7 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/tinygrad-edu demo $(DEMO_FLAGS)
 
 test: lint
-	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest --numprocesses auto --cov --cov-report=term $(PYTEST_FLAGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

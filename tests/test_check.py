@@ -413,7 +413,16 @@ def test_digits_lost_inside_of_a_function_are_no_wrong_gradient() -> None:
     equal = np.array([0.25, 0.5, 0.75])
     check_gradients(tg.binary_cross_entropy, equal, equal, order=2)
     check_gradients(np.std, np.array([5.0, 5.25]), order=2)
+
+
+def test_digits_that_float32_cannot_hold_are_no_wrong_gradient() -> None:
+    pytest.importorskip("scipy")
     check_gradients(tg.erf, np.linspace(3.5, 4.0, 9).astype(np.float32), order=2)
+
+
+def test_noise_that_grows_with_the_distance_is_no_wrong_gradient() -> None:
+    for x in (0.0, 1e-12, 1e-8, 1e-3):
+        check_gradients(tg.gaussian_kl, np.zeros(3), np.full(3, x), order=2)
 
 
 def test_every_kind_of_argument_is_understood() -> None:

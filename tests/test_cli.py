@@ -164,6 +164,7 @@ def test_demo_counts_its_parameters(tour):
 
 
 def test_demo_writes_its_pictures_and_nothing_else(tour):
+    pytest.importorskip("matplotlib")
     assert sorted(path.name for path in tour.out.iterdir()) == ["curves.png", "graph.svg"]
     assert (tour.out / "curves.png").read_bytes().startswith(b"\x89PNG")
     svg = (tour.out / "graph.svg").read_text(encoding="utf-8")
@@ -199,6 +200,7 @@ def test_demo_prints_ascii_so_that_every_console_can_show_it(tmp_path):
 
 
 def test_demo_shows_a_bar_where_there_is_a_terminal(tmp_path):
+    pytest.importorskip("rich")
     answer = run_cli("demo", "--epochs=2", "--out", str(tmp_path), FORCE_COLOR="1", TERM="xterm")
     assert answer.returncode == 0
     assert re.search(r"epoch  2/2 .*test accuracy [\d.]+%", answer.stdout)

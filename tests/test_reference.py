@@ -21,6 +21,8 @@ def notes(function: Any) -> str:
 
 @pytest.mark.parametrize("op", WITH_GRADIENT, ids=lambda op: op.name)
 def test_every_op_can_be_told_about(op: Any) -> None:
+    if op.function is np.i0:
+        pytest.importorskip("scipy")
     one = entry(op)
     assert one.signature.startswith(f"{one.name}(")
     assert one.gradients or one.forward

@@ -25,7 +25,9 @@ traceable = (np.ndarray, np.generic, float, tg.Tensor)
 
 def mutant(forward: Any, *rules: Any, **options: Any) -> Any:
     """An op for one test; `tests/conftest.py` forgets it afterwards."""
-    return tg.op(*rules, name="mutant", **options)(forward)
+    function = tg.op(*rules, name="mutant", **options)(forward)
+    function.__module__ = getattr(forward, "__module__", "numpy")  # NumPy 2.0's ufuncs have none
+    return function
 
 
 def rejected(check: Any, *args: Any, **options: Any) -> str:

@@ -292,7 +292,7 @@ def _mistakes(node: Any, label: str) -> Iterator[tuple[str, int, Rule]]:
     """Wrong local gradients of one node: what it is, for which argument, the rule."""
     op: Op = node._op
     values, out, options = node._values, node._array, node._options
-    if op.variadic or isinstance(out, tuple):
+    if op.variadic or isinstance(out, (tuple, list)):
         return
     for i, vjp in enumerate(op.vjps):
         if vjp is None or not isinstance(node._inputs[i], Tensor):

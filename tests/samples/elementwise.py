@@ -12,7 +12,7 @@ PLACES = np.array([[0, 2, 1], [1, 1, 0]])
 SAMPLES = {
     np.where: [call(TWO, A(2, 3), A(3)), call(TWO[0], A(2, 1), A()), call(True, A(2), A(1))],
     np.nan_to_num: [call(A(2, 3)), call(A(), nan=1.0, posinf=2.0, neginf=-2.0)],
-    np.clip: [call(D(4), -1.0, 1.0), call(D(2, 3), None, 0.5), call(D(3), min=0.5), call(D(2))],
+    np.clip: [call(D(4), -1.0, 1.0), call(D(2, 3), None, 0.5)],
     np.round: [call(A(2, 3, domain=STEP)), call(A(2, domain=Domain(0.05, 0.15)), decimals=1)],
     np.around: [call(A(2, 3, domain=STEP)), call(A(domain=Domain(5, 15)), decimals=-1)],
     np.fmod: [call(A(3, domain=Domain(4.6, 5.8)), A(3, domain=Domain(2.0, 2.25)))],
@@ -48,3 +48,6 @@ SAMPLES = {
     tg.arccoth: [call(A(2, 3, domain=OUTSIDE)), call(A(domain=Domain(-4.0, -1.0)))],
     np.heaviside: [call(np.array([0, 1, -1, 0]), A(4))],  # y counts where x is 0
 }  # fmt: skip
+
+if np.lib.NumpyVersion(np.__version__) >= "2.1.0":  # new names of the bounds
+    SAMPLES[np.clip] += [call(D(3), min=0.5), call(D(3), max=0.5), call(D(2))]
