@@ -66,7 +66,7 @@ def set_up(case: Case) -> Ready:
 
     args = [tensors(arg) for arg in case.args]
     result = case.function(*args, **case.options)
-    several = isinstance(result, tuple)
+    several = isinstance(result, (tuple, list))
     results = result if several else (result,)
     gs = tuple(np.array(rng.normal(size=r.shape)).astype(r.dtype) for r in results)
     outs = tuple(r.data for r in results)

@@ -229,6 +229,11 @@ def test_softmin_gives_the_smallest_number_the_largest_part() -> None:
     np.testing.assert_allclose(tg.softmin(x, axis=0)[0], [3 / 4, 1 / 4], rtol=1e-15)
 
 
+def test_glu_of_a_number() -> None:
+    with pytest.raises(tg.InputError, match="glu: expected an even length"):
+        tg.glu(Tensor(1.0))
+
+
 def test_glu_by_hand() -> None:
     x = [[1.0, -2.0, 0.0, math.log(3)]]  # gates 1/2 and 3/4
     np.testing.assert_allclose(tg.glu(np.array(x)), [[0.5, -1.5]], rtol=1e-15)

@@ -12,6 +12,7 @@ from tinygrad_edu import Tensor
 from tinygrad_edu.op import REGISTRY
 
 inf, nan = math.inf, math.nan
+HUGE = 1e30  # whose square is none in float32
 
 
 def drawn(low: float, high: float, *shapes: tuple[int, ...]) -> list[np.ndarray]:
@@ -92,6 +93,41 @@ def test_remainders_between_their_jumps(f: Any) -> None:
     x = np.array([7.3, -7.3, 7.3, -7.3, 0.5])
     y = np.array([2.0, 2.0, -2.0, -2.0, 3.0])
     tg.check_gradients(f, x, y, order=2)
+
+
+@pytest.mark.parametrize("f", [np.remainder, np.fmod], ids=name)
+def test_the_slope_of_a_remainder_is_a_whole_number(f: Any) -> None:
+    # also where x / y is rounded to a whole number that it is not: 1.0 holds 0.1 nine times
+    x, y = np.arange(-400, 400)[:, None] / 10, np.array([0.1, 0.3, 1, 7, -0.1, -0.7, 1e-12])
+    leaf = Tensor(np.broadcast_to(y, (800, 7)), requires_grad=True)
+    np.sum(f(x, leaf)).backward()
+    whole = np.floor_divide(x, y)
+    if f is np.fmod:
+        whole = np.sign(x * y) * np.floor_divide(abs(x), abs(y))
+    np.testing.assert_allclose(leaf.grad, -whole, rtol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(
+    ("f", "awkward"),
+    [
+        (np.arctan2, [(1, 1), (HUGE, HUGE), (1 / HUGE, 1 / HUGE), (inf, 2), (0, 0), (nan, 1)]),
+        (np.arcsinh, [(1,), (HUGE,), (-inf,), (nan,)]),
+        (np.logaddexp, [(1, 1), (inf, inf), (-inf, -inf), (inf, 2), (HUGE, 0), (nan, 1)]),
+        (np.logaddexp2, [(1, 1), (inf, inf), (-inf, -inf), (inf, 2), (HUGE, 0), (nan, 1)]),
+    ],
+    ids=name,
+)
+def test_plain_arrays_take_a_shorter_way_to_the_same(f: Any, awkward: Any, dtype: Any) -> None:
+    # differentiable gradients take the general one
+    for special in awkward:
+        xs = [np.array([0.5, -2, a, 3], dtype) for a in special]
+        general, _ = derivatives(f, *xs)
+        ts = [Tensor(x, requires_grad=True) for x in xs]
+        with np.errstate(all="ignore"):
+            quick = tg.gradients(np.sum(f(*ts)), ts)
+        for a, b in zip(quick, general, strict=True):
+            np.testing.assert_allclose(a, b, rtol=8 * np.finfo(dtype).eps)
 
 
 def test_where_and_its_options() -> None:
@@ -227,6 +263,10 @@ def test_safe_multiply_of_many_numbers_is_that_of_few(dtype: Any) -> None:
     found = tg.safe_multiply(np.tile(g, many), np.tile(factor, many))
     np.testing.assert_array_equal(found, np.tile(tg.safe_multiply(g, factor), many))
     assert found.dtype == dtype
+    rows, columns = np.tile(g, (2, many)), np.tile(factor, (2, many))
+    turned = tg.safe_multiply(np.asfortranarray(rows), np.asfortranarray(columns))
+    np.testing.assert_array_equal(turned, np.tile(found, (2, 1)))
+    assert turned.dtype == dtype
     np.testing.assert_array_equal(tg.safe_multiply(np.ones(20_000), np.ones(())), np.ones(20_000))
 
 
@@ -640,6 +680,8 @@ SELECTS: list[Any] = [
     lambda x: np.select([x > 3, x > 1], [x**2, 2 * x]),
     lambda x: np.select([x[0] > 1], [x], x[:, :1]),
     lambda x: np.select([x > 100], [x], default=7),
+    lambda x: np.select([x > 3, x > 1], [x, [[3.0, 4, 5], [6, 7, 8]]]),
+    lambda x: np.choose([0, 0], [x[:, :1]]),
     lambda x: np.choose([[0, 1, 2], [2, 1, 0]], [x, x[0] * 10, 5.0]),
     lambda x: np.choose([[4, -1, 0], [1, 5, 2]], [x, -x, x * x], mode="wrap"),
     lambda x: np.choose(np.array([4, -1, 0]), [x, -x, x * x], mode="clip"),

@@ -75,7 +75,6 @@ CASES: list[Any] = [
     ("insert a matrix", lambda x, y: np.insert(x, 0, y, axis=1), (2, 3, 4), (5, 2, 4)),
     ("insert unsorted", lambda x, y: np.insert(x, [3, 0, 3], y), (4,), (3,)),
     ("insert one everywhere", lambda x, y: np.insert(x, [0, 2], y, axis=0), (2, 3), (3,)),
-    ("insert by a mask", lambda x, y: np.insert(x, np.array([True, False, True]), y), (3,), (2,)),
     ("insert at a slice", lambda x, y: np.insert(x, slice(None, None, 2), y), (4,), (2,)),
     ("insert nothing", lambda x, y: np.insert(x, [], y), (3,), (0,)),
     ("delete", lambda x: np.delete(x, 1), (4,)),

@@ -152,3 +152,12 @@ def test_refused(f: Any, message: str) -> None:
     for x in (np.ones((2, 3)), Tensor(np.ones((2, 3)), requires_grad=True)):
         with pytest.raises(tg.InputError, match=message):
             f(x)
+
+
+@pytest.mark.parametrize(
+    ("reduction", "message"),
+    [("batchmean", "first axis, of examples"), ("batch_mean", "'batchmean', 'mean', 'sum' or 'no")],
+)
+def test_kl_div_says_what_a_reduction_needs(reduction: str, message: str) -> None:
+    with pytest.raises(tg.InputError, match=message):
+        tg.kl_div(Tensor(1.0), Tensor(2.0), reduction)

@@ -181,6 +181,15 @@ def test_einsum_of_a_tensor_and_an_array() -> None:
     check_affine(lambda x: np.einsum("i,ij->j", [1.0, 2.0], x), (2, 3))
 
 
+def test_large_einsum_is_the_same_sum() -> None:
+    rng = np.random.default_rng(0)
+    x, y = (Tensor(rng.normal(size=s), requires_grad=True) for s in [(120, 100), (100, 3)])
+    g = rng.normal(size=(120, 3))
+    np.einsum("ij,jk->ik", x, y).backward(g)
+    np.testing.assert_allclose(x.grad, g @ y.data.T, rtol=1e-10)
+    np.testing.assert_allclose(y.grad, x.data.T @ g, rtol=1e-10)
+
+
 def test_einsum_with_a_path() -> None:
     xs = [np.ones((2, 3)), np.ones((3, 4)), np.ones((4, 2))]
     path = np.einsum_path("ij,jk,kl->il", *xs)[0]
@@ -333,7 +342,7 @@ DASK: list[Any] = [
 
 
 @pytest.mark.parametrize(("f", "shapes"), [(case[0], case[1:]) for case in DASK])
-@pytest.mark.filterwarnings("ignore::dask.array.PerformanceWarning")
+@pytest.mark.filterwarnings("ignore:Increasing number of chunks")
 def test_products_of_dask_arrays_are_those_of_numpy(f: Any, shapes: Any) -> None:
     da = pytest.importorskip("dask.array")
     rng = np.random.default_rng(0)

@@ -321,6 +321,18 @@ def test_empty(f: Any) -> None:
         )
 
 
+@pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:invalid value")
+@pytest.mark.parametrize("f", [*PAIRED, *LABELLED], ids=name)
+@pytest.mark.parametrize("dtype", [float, np.float32])
+def test_the_mean_of_no_losses_is_nan(f: Any, dtype: Any) -> None:
+    x = np.zeros((0, 3), dtype)
+    t = Tensor(x, requires_grad=True)
+    loss = f(t, np.zeros(0, int) if f in LABELLED else x, reduction="mean")
+    assert np.isnan(loss.data)
+    loss.backward()
+    assert t.grad.shape == (0, 3)
+
+
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("f", [*PAIRED, *LABELLED], ids=name)
 def test_the_same_on_dask_arrays(f: Any, reduction: str) -> None:
@@ -337,15 +349,15 @@ def test_the_same_on_dask_arrays(f: Any, reduction: str) -> None:
         np.testing.assert_allclose(loss.detach().numpy(), f(x, y, reduction=reduction), rtol=1e-13)
 
 
+@pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("f", LABELLED, ids=name)
-def test_the_fast_way_and_the_general_way_agree(f: Any) -> None:
+def test_the_fast_way_and_the_general_way_agree(f: Any, reduction: str) -> None:
     # differentiable gradients take the general way: a one-hot comparison
-    x, labels = drawn(5, 4), np.array([3, 0, 0, 2, 1])
-    t = Tensor(x, requires_grad=True)
-    (general,) = tg.gradients(f(t, labels), [t], create_graph=True)
-    np.testing.assert_allclose(
-        general.detach().numpy(), gradient(lambda t: f(t, labels), x), rtol=1e-14
-    )
+    t, labels = Tensor(drawn(5, 4), requires_grad=True), np.array([3, 0, 0, 2, 1])
+    loss = f(t, labels, reduction=reduction)
+    g = np.arange(1.0, loss.size + 1).reshape(loss.shape)
+    general = tg.gradients(loss, t, g, create_graph=True, retain_graph=True)
+    np.testing.assert_allclose(general.detach().numpy(), tg.gradients(loss, t, g), rtol=1e-14)
 
 
 @pytest.mark.parametrize("f", [*PAIRED, *LABELLED], ids=name)

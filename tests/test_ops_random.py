@@ -212,3 +212,9 @@ def test_hard_choices_have_the_gradient_of_the_soft_ones(axis: int) -> None:
         gradients.append(t.grad)
     np.testing.assert_allclose(*gradients, rtol=1e-14)
     assert gradients[0].any()
+
+
+@pytest.mark.parametrize("f", [*ALL, tg.exponential, tg.gumbel_softmax])
+def test_who_forgets_the_generator_is_told_how_to_make_one(f: Any) -> None:
+    with pytest.raises(tg.DtypeError, match=r"rng=np.random.default_rng\(0\)"):
+        f(Tensor(np.ones(3)))

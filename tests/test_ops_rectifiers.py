@@ -190,3 +190,8 @@ def test_relu_is_the_same_by_the_short_way_and_the_general_one(dtype: Any) -> No
         assert found.dtype == dtype
     assert tg.relu(np.array([-1, 2])).tolist() == np.maximum(np.array([-1, 2]), 0.0).tolist()
     assert x[0, 0] == -2
+
+
+@pytest.mark.parametrize("f", [lambda x: tg.threshold(x, 0.1, 20.0), tg.hardshrink, tg.softshrink])
+def test_nan_stays_nan(f: Any) -> None:
+    assert np.isnan(f(np.array(math.nan)))

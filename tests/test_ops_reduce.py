@@ -400,3 +400,8 @@ def test_axis_0_of_a_0d_array_is_numpys(f: Any) -> None:
     x = tg.Tensor(2.0, requires_grad=True)
     f(x, axis=0).backward()
     assert x.grad == 1.0
+
+
+@pytest.mark.parametrize("f", [np.prod, np.nanprod])
+def test_a_product_without_an_initial_number(f: Any) -> None:
+    assert tg.grad(lambda x: f(x, initial=None))(np.array([1.0, 2, 3])).tolist() == [6, 3, 2]

@@ -66,11 +66,24 @@ def test_linear_recurrence_is_the_loop(n: int) -> None:
     tg.check_gradients(tg.linear_recurrence, x[:, :9], carry[:, :9], order=2)
 
 
-def test_linear_recurrence_keeps_its_inputs() -> None:
-    x, carry = drawn(9), drawn(9)
+@pytest.mark.parametrize("shape", [(9,), (4, 9), (9, 500)])
+def test_linear_recurrence_keeps_its_inputs(shape: tuple[int, ...]) -> None:
+    x, carry = drawn(*shape).T, drawn(*shape).T
     copies = x.copy(), carry.copy()
     tg.linear_recurrence(x, carry)
     np.testing.assert_array_equal((x, carry), copies)
+
+
+@pytest.mark.parametrize("special", [0.5, inf, nan])
+def test_rows_side_by_side_are_the_same_recurrence(special: float) -> None:
+    for back in (1, -1):
+        x, carry = (np.moveaxis(drawn(9, 20, 25)[::back], 0, -1) for _ in range(2))
+        x[1, :, :5], carry[1, :, 2:5] = 0, special
+        rows = np.ascontiguousarray(x), np.ascontiguousarray(carry)
+        with np.errstate(all="ignore"):
+            np.testing.assert_allclose(
+                tg.linear_recurrence(x, carry), tg.linear_recurrence(*rows), rtol=1e-9
+            )
 
 
 def test_linear_recurrence_takes_zero_times_infinity_as_zero() -> None:

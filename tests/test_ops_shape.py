@@ -259,3 +259,11 @@ def test_dask_arrays_are_reshaped_and_joined() -> None:
     f(lazy).backward()
     assert isinstance(lazy.grad, da.Array)
     np.testing.assert_allclose(lazy.grad.compute(), x.grad, rtol=1e-14)
+
+
+@pytest.mark.parametrize("f", [np.atleast_1d, np.atleast_2d, np.atleast_3d])
+def test_atleast_makes_arrays_of_lists(f: Any) -> None:
+    arrays = f([[1.0, 2.0]], 3.0)
+    for x, expected in zip(f(Tensor([1.0]), [[1.0, 2.0]], 3.0)[1:], arrays, strict=True):
+        assert type(x) is np.ndarray
+        np.testing.assert_array_equal(x, expected, strict=True)

@@ -4,7 +4,9 @@ import builtins
 import math
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -181,6 +183,8 @@ POINTS: list[tuple[Callable[..., Any], float, float]] = [
     (lambda x: special.betainc(2.0, 1.0, x), 0.0, 0),
     (lambda x: special.betainc(2.0, 1.0, x), 1.0, 2),
     (lambda x: special.betainc(1.0, 1.0, x), 0.0, 1),
+    (lambda x: special.betainc(1.0, 1.0, x), 1.0, 1),
+    (lambda x: special.betainc(1.0, 1e6, x), 1e-6, 1e6 * math.exp(999_999 * math.log1p(-1e-6))),
 ]
 
 
@@ -223,6 +227,23 @@ def test_erfcx_and_exprel_where_their_two_formulas_meet() -> None:
         for g in (slope(f), slope(slope(f))):
             low, high = g(beside)
             np.testing.assert_allclose(low, high, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("f", "awkward"),
+    [
+        (special.erfcx, [49, 51, -9, math.nan]),
+        (special.log_ndtr, [-2.9, -4, 40, -1e5, math.inf, math.nan]),
+        (lambda x: special.pseudo_huber(2.0, x), [3, -1e200, math.inf]),
+    ],
+    ids=["erfcx", "log_ndtr", "pseudo_huber"],
+)
+def test_plain_arrays_take_a_shorter_way_to_the_same(f: Any, awkward: list[float]) -> None:
+    for a in awkward:
+        t = Tensor([0.5, -2, a, 3], requires_grad=True)
+        quick = tg.gradients(np.sum(f(t)), t)
+        general = tg.gradients(np.sum(f(t)), t, create_graph=True).detach().numpy()
+        np.testing.assert_allclose(quick, general, rtol=5e-15)
 
 
 def test_bends_of_the_scaled_bessel_function() -> None:
@@ -336,3 +357,39 @@ def test_without_scipy_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch
             f(0.5)
     assert tg.xlogy(np.array([0.0]), 0.0).tolist() == [0]
     np.testing.assert_allclose(tg.logit(0.75), math.log(3))
+
+
+def test_a_whole_order_is_cut_down_in_the_slope_too() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # SciPy says that it truncates
+        found = [slope(partial(special.yn, 0.5))(2.0), slope(partial(special.kn, -0.976))(2.0)]
+    np.testing.assert_allclose(found, [-special.y1(2.0), -special.k1(2.0)], rtol=1e-14)
+
+
+@pytest.mark.parametrize(("f", "expected"), [(special.huber, 0.5), (special.zeta, -(PI**2) / 6)])
+def test_a_boolean_parameter(f: Any, expected: float) -> None:
+    x = 0.5 if f is special.huber else 2.0
+    if f is special.zeta:
+        expected += 1.0  # from 2 on
+    np.testing.assert_allclose(slope(partial(f, np.array([True])))(np.r_[x]), [expected])
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.parametrize(
+    ("f", "x", "expected"),
+    [
+        (special.dawsn, np.inf, 0.0),
+        (special.dawsn, -1e8, -5e-17),
+        (special.dawsn, 60.0, -1 / 7200 - 3 / (4 * 60**4) - 15 / (8 * 60**6)),
+        (special.exprel, 800.0, np.inf),
+        (special.rgamma, np.inf, 0.0),
+        (tg.gelu, -8.0, -8 * math.exp(-32) / math.sqrt(2 * PI) + math.erfc(8 / math.sqrt(2)) / 2),
+    ],
+)
+def test_slopes_far_out(f: Any, x: float, expected: float) -> None:
+    np.testing.assert_allclose(slope(f)(x), expected, rtol=1e-9)
+
+
+def test_a_hint_names_what_exists() -> None:
+    with pytest.raises(tg.UnsupportedError, match=r"use betaln\(t\).astype"):
+        special.betaln(Tensor(1.0), 2.0, dtype="f2")

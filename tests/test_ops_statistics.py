@@ -317,3 +317,32 @@ def test_histogram_refuses_tracked_edges_and_weights(name: str) -> None:
         np.histogram([0.5, 0.6, 1.5], **{name: t})
     with pytest.raises(tg.UnsupportedError, match="depend on 'range'"):
         np.histogram(Tensor([0.5, 0.6, 1.5]), range=(t[0], 2.0))
+
+
+@pytest.mark.parametrize("dtype", [int, bool])
+@pytest.mark.parametrize("f", [np.cov, np.corrcoef])
+def test_covariances_are_no_integers(f: Any, dtype: Any) -> None:
+    for x in (np.ones((2, 3)), Tensor(np.ones((2, 3)), requires_grad=True)):
+        with pytest.raises(TypeError):
+            f(x, dtype=dtype)
+
+
+@pytest.mark.parametrize("f", [np.median, np.nanmedian])
+def test_axes_of_a_median_in_a_list(f: Any) -> None:
+    x = drawn(2, 3, 4)
+    g = drawn(3)
+    np.testing.assert_array_equal(
+        gradient(lambda t: f(t, axis=[0, 2]), x, g=g), gradient(lambda t: f(t, (0, 2)), x, g=g)
+    )
+
+
+@pytest.mark.parametrize("f", [np.quantile, np.nanpercentile])
+def test_no_quantiles_at_all(f: Any) -> None:
+    assert gradient(lambda t: f(t, []), np.ones(3)).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("method", ["linear", "lower"])
+def test_a_quantile_that_is_nan_is_that_element(method: Any) -> None:
+    x = np.array([[1, nan, 3, 2], [1.0, 2, 3, 4]])
+    found = gradient(lambda t: np.quantile(t, [0.0, 1.0], axis=1, method=method), x)
+    assert found.tolist() == [[0, 2, 0, 0], [1, 0, 0, 1]]

@@ -89,6 +89,8 @@ TABLE: list[tuple[str, Callable[..., Any], tuple[Any, ...], tuple[Any, ...]]] = 
     ("slogdet", lambda x: np.linalg.slogdet(x)[1], (ZERO,), (ZERO + INF,)),
     ("eigvalsh", lambda x: np.sum(np.linalg.eigvalsh(x)), (ONE,), (ONE,)),
     ("svdvals", lambda x: np.sum(np.linalg.svdvals(x) ** 2), (ONE,), (2 * ONE,)),
+    ("median, NaN", np.median, ([1.0, np.nan, 3.0, 2.0],), ([0.0, 1.0, 0.0, 0.0],)),
+    ("ptp, NaN", np.ptp, ([1.0, np.nan, 3.0],), ([0.0, 0.0, 0.0],)),
     ("eigh, a vector", lambda x: np.linalg.eigh(x)[1][1, 0], (ONE,), (ZERO + np.nan,)),
 ]
 

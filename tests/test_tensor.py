@@ -860,6 +860,11 @@ def test_refused_conversions_say_detach(convert: Any) -> None:
         convert(leaf(2.0))
 
 
+def test_the_hint_for_copyto_names_who_calls_it() -> None:
+    with pytest.raises(tg.UnsupportedError, match=r"instead of np\.full or np\.full_like"):
+        np.full_like(np.zeros(3), leaf(2.0))
+
+
 @pytest.mark.parametrize("convert", [np.asarray, lambda t: np.array([t, t])])
 def test_refused_conversions_name_stack_and_broadcast_to(convert: Any) -> None:
     with pytest.raises(tg.GraphError, match=r"np\.stack.*np\.broadcast_to"):

@@ -55,6 +55,14 @@ def test_norm_at_zero_has_the_subgradient_zero() -> None:
     np.testing.assert_allclose(gradient(lambda x: np.linalg.norm(x), [3.0, 4.0]), [0.6, 0.8])
 
 
+def test_the_corner_of_a_norm_does_not_bend() -> None:
+    x = np.array([[0.0, 0.0], [3.0, 4.0]])
+    hessian = tg.hessian(lambda x: np.sum(np.linalg.norm(x, axis=1)))(x)
+    assert not hessian[0].any()
+    assert not hessian[1, :, 0].any()
+    np.testing.assert_allclose(125 * hessian[1, :, 1], [[16, -12], [-12, 9]], atol=1e-13)
+
+
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.1, 1e9, -7.3])
 @pytest.mark.parametrize("options", [{}, {"ddof": 1}, {"axis": 0}])
 def test_std_of_a_constant_has_the_subgradient_zero(value: float, options: Any) -> None:

@@ -115,10 +115,19 @@ def test_add_reduceat(indices: list[int]) -> None:
         (lambda t: np.maximum.accumulate(t, dtype=np.float32), tg.UnsupportedError, "'dtype'"),
         (lambda t: np.add.outer(t, t, where=[True]), tg.UnsupportedError, "'where'"),
         (lambda t: np.nextafter.outer(t, t), tg.UnsupportedError, "nextafter"),
-        (lambda t: np.add.reduceat(t, [2]), tg.InputError, "expected indices from 0 to 1"),
+        (lambda t: np.add.reduceat(t, [2]), tg.IndexingError, "expected indices from 0 to 1"),
+        (lambda t: np.add.reduceat(t, [0.5]), tg.IndexingError, "expected indices from 0 to 1"),
+        (lambda t: np.add.reduceat(t, [0], 1), tg.IndexingError, r"axis of shape \(2,\), got 1"),
+        (lambda t: np.maximum.reduce(t, dtype="f4"), tg.UnsupportedError, r"maximum.reduce.*'dt"),
+        (lambda t: np.fmax.reduce(t, dtype="f4"), tg.UnsupportedError, r"fmax.reduce: .*'dtype'"),
+        (lambda t: np.logical_and.reduce(t, initial=True), tg.UnsupportedError, "'initial'"),
     ],
 )
 @pytest.mark.parametrize("tracked", [True, False])
 def test_what_is_refused(call: Any, error: Any, message: str, tracked: bool) -> None:
     with pytest.raises(error, match=message):
         call(Tensor([1.0, 2.0], requires_grad=tracked))
+
+
+def test_reduceat_without_indices_is_empty() -> None:
+    check(lambda x: np.add.reduceat(x, [], axis=1), X)

@@ -53,7 +53,7 @@ def ops(name: str | None, missing: bool) -> int:
     )
     _say(
         "Counted against all that HIPS/autograd, MyGrad, micrograd, tinygrad, minitorch, DeZero, "
-        "needle, Chainer and JAX differentiate. What lacks: tinygrad-edu ops --missing. One "
+        "needle, Chainer and JAX differentiate. What is missing: tinygrad-edu ops --missing. One "
         "function, its gradient, whether it is supported: tinygrad-edu ops np.tanh."
         + _without_scipy()
     )

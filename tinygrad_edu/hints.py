@@ -8,7 +8,8 @@ import numpy as np
 
 # In the place of functions that have no rule: most of them write into an array.
 INSTEAD: dict[Any, str] = {
-    np.copyto: "np.broadcast_to(t, shape) instead of np.full, tg.index_update to write elements",
+    np.copyto: "np.broadcast_to(t, shape) instead of np.full or np.full_like, tg.index_update to "
+    "write elements",
     np.putmask: "np.where(mask, value, t)",
     np.place: "np.where(mask, value, t)",
     np.put: "tg.index_update(t, index, value)",

@@ -757,7 +757,7 @@ class Tensor(Node):
             return call_method(ufunc, method, args, options)
         if options and ufunc.signature is None:
             return call_with_options(ufunc, args, options)
-        return call(ufunc, *args, **options)
+        return call(ufunc, *args, **{key: x for key, x in options.items() if x is not None})
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
         return call(function, *args, **options)

@@ -130,7 +130,7 @@ def mish(x: Array) -> Array:
     return x * np.tanh(softplus(x))
 
 
-@op(wrt("x", lambda g, out, x: safe_multiply(g, (1 + abs(x)) ** -2.0), NONZERO))
+@op(wrt("x", lambda g, out, x: safe_multiply(g, 1 / np.square(1 + abs(x))), NONZERO))
 def softsign(x: Array) -> Array:
     """`x / (1 + |x|)`, elementwise.
 
@@ -218,12 +218,12 @@ def glu(x: Array, axis: int = -1) -> Array:
         (..., n, ...), dtype of `x`.
 
     Raises:
-        InputError: if the axis has an odd length.
+        InputError: if the axis has an odd length, or there is none.
 
     Source: Y. Dauphin et al., "Language Modeling with Gated Convolutional Networks" (2017),
     equation 1.
     """
-    if x.shape[axis] % 2:
+    if not -x.ndim <= axis < x.ndim or x.shape[axis] % 2:
         raise InputError(f"glu: expected an even length along axis {axis}, got shape {x.shape}")
     values, gates = np.split(x, 2, axis)
     return values * sigmoid(gates)
@@ -273,7 +273,7 @@ def _gelu(g: Array, out: Array, x: Array, approximate: str = "none") -> Array:
         slope += tanh
         slope += 1
         return safe_multiply(0.5 * g, slope)
-    probability = 0.5 * (1 + erf(x * math.sqrt(0.5)))
+    probability = _special("gelu").ndtr(x)
     density = np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
     return safe_multiply(g, probability + x * density)
 

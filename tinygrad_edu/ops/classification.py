@@ -171,7 +171,7 @@ def cross_entropy(
     target, count = _target(logits, labels, weight, ignore_index, label_smoothing)
     if target.ndim == 2:
         losses = -safe_multiply(target, log_softmax(logits)).sum(axis=1)
-        if reduction == "mean":
+        if reduction == "mean" and losses.size:
             return per_loss(losses.sum(), reduction, count)
         return reduced(losses, reduction)
     if not _is_plain(logits, labels):
@@ -195,7 +195,12 @@ def _nll_loss(
     g: Array, out: Array, log_probs: Array, labels: Array, reduction: str = "mean"
 ) -> Array:
     count, classes = log_probs.shape
-    return np.where(one_hot(labels, classes), -_column(g, reduction, count), 0.0)
+    column = -_column(g, reduction, count)
+    if _is_plain(log_probs, labels):
+        rows = np.zeros_like(log_probs)
+        rows[np.arange(count), labels] = np.ravel(column)
+        return rows
+    return np.where(one_hot(labels, classes), column, 0.0)
 
 
 @op(wrt("log_probs", _nll_loss))

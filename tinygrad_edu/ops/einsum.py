@@ -79,7 +79,8 @@ def _einsum_rule(
     kept = "".join(letter for letter in letters if letter in known)
     given = ",".join([*(terms[i] for i in others), result])
     chosen: dict[str, Any] = {}
-    if optimize is not False:  # a path, which fits one sum only, cannot be passed on
+    # Looking for a matrix product takes 10 µs. A path fits one sum only, and cannot be passed on.
+    if optimize is not False or max(g.size, *(y.size for y in operands)) > 10_000:
         chosen["optimize"] = optimize if isinstance(optimize, str) else True
     share = np.einsum(f"{given}->{kept}", *(operands[i] for i in others), g, **chosen)
 

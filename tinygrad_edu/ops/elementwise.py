@@ -164,16 +164,12 @@ for power in (np.power, np.float_power):
 register(
     np.remainder,
     wrt("x", lambda g, out, x, y: g, Domain(-2.0, 2.0, kinks=(0.0,))),
-    wrt(
-        "y",
-        lambda g, out, x, y: safe_multiply(g, -np.floor_divide(x, y)),
-        Domain(low=2.0),
-    ),
+    wrt("y", lambda g, out, x, y: safe_multiply(g, -np.rint((x - out) / y)), Domain(low=2.0)),
 )
 register(
     np.fmod,
     wrt("x", lambda g, out, x, y: g, Domain(-2.0, 2.0, kinks=(0.0,))),
-    wrt("y", lambda g, out, x, y: safe_multiply(g, -np.rint((x - out) / y)), Domain(low=2)),
+    wrt("y", lambda g, out, x, y: safe_multiply(g, -np.rint((x - out) / y)), Domain(low=2.0)),
 )
 register(  # two results, of which the first is flat
     np.divmod,
@@ -234,21 +230,24 @@ register(np.log10, wrt("x", lambda g, out, x: safe_multiply(g, 1 / (math.log(10)
 register(np.log1p, wrt("x", lambda g, out, x: safe_multiply(g, 1 / (1 + x)), Domain(low=-1.0)))
 
 
-def _weight(x: Array, y: Array, exp: Any) -> Array:
-    """The share of `x` in log(exp(x) + exp(y)); one half each for two equal infinities."""
-    same = (x == y) & np.isinf(x)
-    return 1 / (1 + exp(np.where(same, 0, y - x)))
+def _weighted(g: Array, x: Array, y: Array, exp: Any) -> Array:
+    """`g` times the share of `x` in log(exp(x) + exp(y)): half, for two equal infinities."""
+    gap = y - x
+    if type(gap) is _ndarray and _isfinite(gap.sum()):
+        return g / (1 + exp(gap))
+    gap = np.where((x == y) & np.isinf(x), 0, gap)
+    return safe_multiply(g, 1 / (1 + exp(gap)))
 
 
 register(
     np.logaddexp,
-    wrt("x", lambda g, out, x, y: safe_multiply(g, _weight(x, y, np.exp))),
-    wrt("y", lambda g, out, x, y: safe_multiply(g, _weight(y, x, np.exp))),
+    wrt("x", lambda g, out, x, y: _weighted(g, x, y, np.exp)),
+    wrt("y", lambda g, out, x, y: _weighted(g, y, x, np.exp)),
 )
 register(
     np.logaddexp2,
-    wrt("x", lambda g, out, x, y: safe_multiply(g, _weight(x, y, np.exp2))),
-    wrt("y", lambda g, out, x, y: safe_multiply(g, _weight(y, x, np.exp2))),
+    wrt("x", lambda g, out, x, y: _weighted(g, x, y, np.exp2)),
+    wrt("y", lambda g, out, x, y: _weighted(g, y, x, np.exp2)),
 )
 
 

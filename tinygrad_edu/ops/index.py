@@ -9,9 +9,10 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from tinygrad_edu.backward import plain, sum_to_shape
-from tinygrad_edu.errors import DtypeError, InputError, UnsupportedError
+from tinygrad_edu.errors import DtypeError, IndexingError, InputError, UnsupportedError
 from tinygrad_edu.graph import Node
 from tinygrad_edu.op import Array, composite, op, register, wrt
 
@@ -94,7 +95,17 @@ def _add_rows(out: Array, arrays: tuple[Any, ...], values: Array) -> None:
     if values.size == 0:
         return
     count = len(arrays)
-    rows = np.ravel_multi_index(arrays, out.shape[:count], mode="wrap")
+    lengths = out.shape[:count]
+    try:
+        rows = np.ravel_multi_index(
+            tuple(
+                np.where(np.less(i, 0), np.add(i, n), i)
+                for i, n in zip(arrays, lengths, strict=True)
+            ),
+            lengths,
+        )
+    except ValueError as error:
+        raise IndexingError(f"scatter_add: an index is out of bounds for {lengths}") from error
     width = math.prod(out.shape[count:])
     if width != 1:
         rows = rows.reshape(-1, 1) * width + np.arange(width)
@@ -242,11 +253,12 @@ def _compress(condition: Any, a: Array, axis: int | None = None, out: Any = None
     condition = np.asarray(untracked("compress", "condition", condition))
     if condition.ndim != 1:
         raise InputError(f"compress: expected a condition of one axis, got {condition.shape}")
-    if axis is None:
-        a, axis = np.ravel(a), 0
+    if axis is None or not a.ndim:
+        a, axis = np.ravel(a), axis or 0
+    axis = normalize_axis_index(axis, a.ndim)
     mask = np.zeros(a.shape[axis], bool)  # the condition may be shorter than the axis
     mask[np.flatnonzero(condition)] = True
-    return a[(slice(None),) * (axis % a.ndim) + (mask,)]
+    return a[(slice(None),) * axis + (mask,)]
 
 
 register(np.compress, composed=_compress)

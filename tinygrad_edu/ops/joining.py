@@ -8,6 +8,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from tinygrad_edu.errors import DtypeError, InputError, UnsupportedError
 from tinygrad_edu.op import Array, Bound, composite, op, register, wrt
@@ -171,7 +172,15 @@ register(
     forward=_split,
 )
 register(np.array_split, composed=_array_split)
-register(np.vsplit, composed=lambda ary, indices_or_sections: np.split(ary, indices_or_sections, 0))
+
+
+def _vsplit(ary: Array, indices_or_sections: Any) -> list[Array]:
+    if np.ndim(ary) < 2:
+        raise InputError(f"vsplit: expected two axes or more, got shape {np.shape(ary)}")
+    return np.split(ary, indices_or_sections, 0)
+
+
+register(np.vsplit, composed=_vsplit)
 register(
     np.hsplit,
     composed=lambda ary, indices_or_sections: np.split(
@@ -226,8 +235,8 @@ if hasattr(np, "unstack"):  # NumPy 2.1
 
 def _repeat(a: Array, repeats: Any, axis: int | None = None) -> Array:
     repeats = untracked("repeat", "repeats", repeats)
-    if axis is None:
-        a, axis = np.ravel(a), 0
+    if axis is None or not np.ndim(a):
+        a, axis = np.ravel(a), axis or 0
     length = a.shape[axis]
     if np.size(repeats) != 1:
         return np.take(a, np.repeat(np.arange(length), repeats), axis=axis)
@@ -259,10 +268,11 @@ register(np.tile, composed=_tile)
 def _insert(arr: Array, obj: Any, values: Array, axis: int | None = None) -> Array:
     """NumPy says where the new elements go; they and the old ones are put there."""
     obj = untracked("insert", "obj", obj)
-    values = values if hasattr(values, "shape") else np.asarray(values)
+    arr, values = (x if hasattr(x, "shape") else np.asarray(x) for x in (arr, values))
     if axis is None:
         arr, axis = np.ravel(arr), 0
-    n, axis = arr.shape[axis], axis % arr.ndim
+    axis = normalize_axis_index(axis, arr.ndim)
+    n = arr.shape[axis]
     count = len(np.insert(np.zeros(n), obj, 0)) - n
     values = np.reshape(values, (1,) * (arr.ndim - values.ndim) + values.shape)
     if not isinstance(obj, slice) and not np.ndim(obj):

@@ -10,7 +10,7 @@ from tinygrad_edu.backward import plain
 from tinygrad_edu.errors import InputError
 from tinygrad_edu.op import Array, composite
 from tinygrad_edu.ops.elementwise import safe_multiply
-from tinygrad_edu.ops.losses import check_shapes, reduced
+from tinygrad_edu.ops.losses import check_reduction, check_shapes, reduced
 
 
 @composite
@@ -103,13 +103,18 @@ def kl_div(x: Array, y: Array, reduction: str = "mean", log_target: bool = False
 
     Source: S. Kullback, R. Leibler, "On Information and Sufficiency" (1951), equation 2.4.
     """
-    check_shapes("kl_div", x, y, "sum" if reduction == "batchmean" else reduction)
+    check_reduction("kl_div", reduction, "batchmean")
+    check_shapes("kl_div", x, y, "none")
+    if reduction == "batchmean" and not x.shape:
+        raise InputError(
+            "kl_div: expected a first axis, of examples, for 'batchmean', got shape ()"
+        )
     if log_target:
         losses = np.exp(y) * (y - x)
     else:
         losses = safe_multiply(y, np.log(np.where(y > 0, y, 1.0)) - x)
     if reduction == "batchmean":
-        return losses.sum() / max(x.shape[0], 1)
+        return losses.sum() / x.shape[0]
     return reduced(losses, reduction)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from tinygrad_edu.backward import sum_to_shape
 from tinygrad_edu.errors import InputError, UnsupportedError
@@ -101,14 +102,27 @@ def _linalg_outer(x1: Array, x2: Array, /) -> Array:
 
 
 def _vecdot(x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
-    if np.ndim(x1) and np.ndim(x2) and np.shape(x1)[axis] != np.shape(x2)[axis]:
+    shapes = np.shape(x1), np.shape(x2)
+    for shape in shapes:
+        normalize_axis_index(axis, len(shape))
+    if shapes[0][axis] != shapes[1][axis]:
         raise InputError(
-            f"vecdot: expected equal lengths along axis {axis}, got shapes {np.shape(x1)} and "
-            f"{np.shape(x2)}"
+            f"vecdot: expected equal lengths along axis {axis}, got shapes {shapes[0]} and "
+            f"{shapes[1]}"
         )
     if axis != -1:
         x1, x2 = np.moveaxis(x1, axis, -1), np.moveaxis(x2, axis, -1)
     return np.sum(np.multiply(x1, x2), axis=-1)
+
+
+def _matvec(x1: Array, x2: Array, /) -> Array:
+    normalize_axis_index(-2, np.ndim(x1))
+    return np.matmul(x1, np.expand_dims(x2, -1))[..., 0]
+
+
+def _vecmat(x1: Array, x2: Array, /) -> Array:
+    normalize_axis_index(-2, np.ndim(x2))
+    return np.matmul(np.expand_dims(x1, -2), x2)[..., 0, :]
 
 
 def _kron(a: Array, b: Array) -> Array:
@@ -138,8 +152,8 @@ register(np.vecdot, composed=_vecdot)
 register(np.linalg.vecdot, composed=_vecdot)
 register(np.linalg.outer, composed=_linalg_outer)
 if hasattr(np, "matvec"):  # NumPy 2.2
-    register(np.matvec, composed=lambda x1, x2, /: np.matmul(x1, np.expand_dims(x2, -1))[..., 0])
-    register(np.vecmat, composed=lambda x1, x2, /: np.matmul(np.expand_dims(x1, -2), x2)[..., 0, :])
+    register(np.matvec, composed=_matvec)
+    register(np.vecmat, composed=_vecmat)
 
 # -- several matrices --------------------------------------------------------------------------
 

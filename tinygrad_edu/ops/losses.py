@@ -20,9 +20,9 @@ from tinygrad_edu.ops.elementwise import safe_multiply
 
 
 def reduced(losses: Array, reduction: str) -> Array:
-    """The mean, the sum, or each loss; the mean of none at all is 0."""
+    """The mean, the sum, or each loss; the mean of none at all is NaN, as in NumPy."""
     if reduction == "mean":
-        return losses.mean() if losses.size else losses.sum()
+        return losses.mean()
     return losses.sum() if reduction == "sum" else losses
 
 
@@ -47,14 +47,15 @@ def check_shapes(name: str, x: Array, y: Array, reduction: str) -> None:
     check_reduction(name, reduction)
 
 
-def check_reduction(name: str, reduction: str) -> None:
-    """One of the three reductions.
+def check_reduction(name: str, reduction: str, *others: str) -> None:
+    """One of the three reductions, or of those that a loss has besides.
 
     Raises:
         InputError: if it is none.
     """
-    if reduction not in ("mean", "sum", "none"):
-        raise InputError(f"{name}: expected reduction 'mean', 'sum' or 'none', got {reduction!r}")
+    if reduction not in ("mean", "sum", "none", *others):
+        known = ", ".join(map(repr, (*others, "mean", "sum")))
+        raise InputError(f"{name}: expected reduction {known} or 'none', got {reduction!r}")
 
 
 # --- regression ---------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from tinygrad_edu.ops.classification import check_labels, one_hot
 from tinygrad_edu.ops.index import untracked
 from tinygrad_edu.ops.losses import check_reduction, check_shapes, reduced
 from tinygrad_edu.ops.rectifiers import relu
+from tinygrad_edu.ops.windows import as_array
 
 
 def _positive(function: str, y: Any, shape: tuple[int, ...], values: tuple[int, int]) -> Any:
@@ -242,7 +243,7 @@ def triplet_margin_loss(
         positive: (..., d), vectors that belong to them.
         negative: (..., d), vectors that do not.
         margin: by how much those shall be farther away.
-        p: of the norm, a positive number.
+        p: of the norm, a positive number; np.inf for the largest difference.
         eps: added to every difference, as in PyTorch.
         swap: count |positive - negative| instead of |anchor - negative| where it is smaller.
         reduction: "mean", "sum" or "none".
@@ -256,15 +257,13 @@ def triplet_margin_loss(
     Source: V. Balntas et al., "Learning Local Feature Descriptors with Triplets and Shallow
     Convolutional Neural Networks" (2016), sections 2 and 3.
     """
+    anchor, positive, negative = as_array(anchor), as_array(positive), as_array(negative)
     check_shapes("triplet_margin_loss", anchor, positive, reduction)
     check_shapes("triplet_margin_loss", anchor, negative, reduction)
     check_positive("triplet_margin_loss", "p", p)
 
     def distance(x: Array, y: Array) -> Array:
-        difference = x - y + eps
-        if p == 2:
-            return np.linalg.norm(difference, axis=-1)
-        return (abs(difference) ** p).sum(axis=-1) ** (1 / p)
+        return np.linalg.norm(x - y + eps, p, axis=-1)
 
     far = distance(anchor, negative)
     if swap:

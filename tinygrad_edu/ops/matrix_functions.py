@@ -7,6 +7,7 @@ import operator
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from tinygrad_edu.domain import NONZERO
 from tinygrad_edu.errors import DtypeError, InputError, UnsupportedError
@@ -241,8 +242,8 @@ def _norm_rule(
     axes = tuple(a % x.ndim for a in axes)
     g, out = (restore_axes(y, axes, x.shape, keepdims) for y in (g, out))
     if ord is None or ord in ("fro", "f") or (ord == 2 and len(axes) == 1):
-        unit = np.where(out == 0, 0, x / np.where(out == 0, 1, out))
-        return safe_multiply(g, unit)
+        flat = out == 0
+        return safe_multiply(np.where(flat, 0, g), x / np.where(flat, 1, out))
     if len(axes) == 2 and ord in (2, -2, "nuc"):
         return _spectral_norm_rule(g, x, ord, axes)
     if len(axes) == 2:  # the largest or smallest sum of a column or a row
@@ -278,6 +279,8 @@ register(np.linalg.norm, wrt("x", _norm_rule, NONZERO))
 
 
 def _vector_norm(x: Array, /, *, axis: Axis = None, keepdims: bool = False, ord: Any = 2) -> Array:
+    if axis is not None:
+        axis = normalize_axis_tuple(axis, np.ndim(x))
     out = np.linalg.norm(axes_last(x, axis), ord, -1)
     if not keepdims:
         return out

@@ -9,6 +9,7 @@ import operator
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from tinygrad_edu.backward import plain
 from tinygrad_edu.errors import InputError, UnsupportedError
@@ -25,12 +26,13 @@ def _array(x: Any) -> Array:
 
 def _column(x: Array, axis: int, ndim: int) -> Array:
     """Numbers for the places along one axis, shaped to broadcast with an array of `ndim` axes."""
-    return np.reshape(x, [-1 if i == axis % ndim else 1 for i in range(ndim)])
+    axis = normalize_axis_index(axis, ndim)
+    return np.reshape(x, [-1 if i == axis else 1 for i in range(ndim)])
 
 
 def _along(axis: int, ndim: int, *part: Any) -> tuple[Any, ...]:
     """The index that takes `part` of one axis and all of the axes before it."""
-    return (slice(None),) * (axis % ndim) + part
+    return (slice(None),) * normalize_axis_index(axis, ndim) + part
 
 
 # -- differences -------------------------------------------------------------------------------
@@ -226,7 +228,11 @@ register(np.correlate, composed=_correlate)
 
 
 def _polyval_p(g: Array, out: Array, p: Array, x: Array) -> Array:
-    return np.stack([np.sum(safe_multiply(g, x**k)) for k in reversed(range(len(p)))])
+    sums = [np.sum(g)]
+    for _ in range(len(p) - 1):
+        g = safe_multiply(g, x)
+        sums.insert(0, np.sum(g))
+    return np.stack(sums)
 
 
 def _polyval_x(g: Array, out: Array, p: Array, x: Array) -> Array:

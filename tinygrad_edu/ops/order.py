@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.domain import DISTINCT
-from tinygrad_edu.errors import InputError
+from tinygrad_edu.errors import IndexingError, InputError
 from tinygrad_edu.op import REGISTRY, Array, composite, op, register, wrt
 from tinygrad_edu.ops.windows import as_array
 
@@ -63,8 +63,6 @@ register(np.partition, wrt("a", _partition, DISTINCT))
 def _top(x: Array, k: int, axis: int, largest: bool, ranked: bool) -> Array:
     """Where the k largest are, NaN first; of equal ones the lower index first."""
     n = x.shape[axis]
-    if not 0 <= k <= n:
-        raise InputError(f"topk: expected 0 <= k <= {n}, the length of axis {axis}, got {k}")
     if k == 0:
         return np.take(np.argsort(x, axis), [], axis)
     rank = n - k if largest else k - 1
@@ -103,8 +101,14 @@ def topk(
 
     Raises:
         InputError: if `k` is negative or larger than n.
+        IndexingError: if there is no such axis.
     """
     x = as_array(x)
+    if not -x.ndim <= axis < x.ndim:
+        raise IndexingError(f"topk: axis {axis} is out of bounds for an array of shape {x.shape}")
+    n = x.shape[axis]
+    if not 0 <= k <= n:
+        raise InputError(f"topk: expected 0 <= k <= {n}, the length of axis {axis}, got {k}")
     indices = _top(x, k, axis, largest, sorted)
     return np.take_along_axis(x, indices, axis), indices
 

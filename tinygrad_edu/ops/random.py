@@ -74,7 +74,11 @@ def _listed(x: Any) -> Any:
 
 @composite
 def normal(
-    loc: Array = 0.0, scale: Array = 1.0, size: Size = None, *, rng: np.random.Generator
+    loc: Array = 0.0,
+    scale: Array = 1.0,
+    size: Size = None,
+    *,
+    rng: np.random.Generator | None = None,
 ) -> Array:
     """Samples of normal distributions, differentiable by mean and standard deviation.
 
@@ -96,7 +100,11 @@ def normal(
 
 @composite
 def laplace(
-    loc: Array = 0.0, scale: Array = 1.0, size: Size = None, *, rng: np.random.Generator
+    loc: Array = 0.0,
+    scale: Array = 1.0,
+    size: Size = None,
+    *,
+    rng: np.random.Generator | None = None,
 ) -> Array:
     """Samples of Laplace distributions, differentiable by `loc` and `scale`; see `normal`."""
     return _located("laplace", "laplace", loc, scale, size, rng)
@@ -104,7 +112,11 @@ def laplace(
 
 @composite
 def logistic(
-    loc: Array = 0.0, scale: Array = 1.0, size: Size = None, *, rng: np.random.Generator
+    loc: Array = 0.0,
+    scale: Array = 1.0,
+    size: Size = None,
+    *,
+    rng: np.random.Generator | None = None,
 ) -> Array:
     """Samples of logistic distributions, differentiable by `loc` and `scale`; see `normal`."""
     return _located("logistic", "logistic", loc, scale, size, rng)
@@ -112,7 +124,11 @@ def logistic(
 
 @composite
 def gumbel(
-    loc: Array = 0.0, scale: Array = 1.0, size: Size = None, *, rng: np.random.Generator
+    loc: Array = 0.0,
+    scale: Array = 1.0,
+    size: Size = None,
+    *,
+    rng: np.random.Generator | None = None,
 ) -> Array:
     """Samples of Gumbel distributions, differentiable by `loc` and `scale`; see `normal`."""
     return _located("gumbel", "gumbel", loc, scale, size, rng)
@@ -120,7 +136,11 @@ def gumbel(
 
 @composite
 def uniform(
-    low: Array = 0.0, high: Array = 1.0, size: Size = None, *, rng: np.random.Generator
+    low: Array = 0.0,
+    high: Array = 1.0,
+    size: Size = None,
+    *,
+    rng: np.random.Generator | None = None,
 ) -> Array:
     """Samples between `low` and `high`, differentiable by both; see `normal`."""
     low, high = _listed(low), _listed(high)
@@ -129,7 +149,9 @@ def uniform(
 
 
 @composite
-def exponential(scale: Array = 1.0, size: Size = None, *, rng: np.random.Generator) -> Array:
+def exponential(
+    scale: Array = 1.0, size: Size = None, *, rng: np.random.Generator | None = None
+) -> Array:
     """Samples of exponential distributions, differentiable by `scale`, their mean; see `normal`."""
     scale = _listed(scale)
     _check_scale("exponential", "scale", scale)
@@ -138,7 +160,11 @@ def exponential(scale: Array = 1.0, size: Size = None, *, rng: np.random.Generat
 
 @composite
 def lognormal(
-    mean: Array = 0.0, sigma: Array = 1.0, size: Size = None, *, rng: np.random.Generator
+    mean: Array = 0.0,
+    sigma: Array = 1.0,
+    size: Size = None,
+    *,
+    rng: np.random.Generator | None = None,
 ) -> Array:
     """The exponential of normal samples, differentiable by `mean` and `sigma`; see `normal`."""
     return np.exp(_located("lognormal", "standard_normal", mean, sigma, size, rng))
@@ -200,7 +226,7 @@ def gumbel_softmax(
     hard: bool = False,
     axis: int = -1,
     *,
-    rng: np.random.Generator,
+    rng: np.random.Generator | None = None,
 ) -> Array:
     """Samples of a categorical distribution, made soft so that they have a gradient.
 

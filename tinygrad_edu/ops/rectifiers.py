@@ -147,7 +147,7 @@ def threshold(x: Array, threshold: float, value: float) -> Array:
     Returns:
         Shape and dtype of `x`.
     """
-    return np.where(x > threshold, x, value)
+    return np.where(x <= threshold, value, x)  # NaN stays NaN
 
 
 @composite
@@ -161,7 +161,7 @@ def hardshrink(x: Array, lambd: float = 0.5) -> Array:
     Returns:
         Shape and dtype of `x`.
     """
-    return np.where((x > lambd) | (x < -lambd), x, 0.0)
+    return np.where(abs(x) <= lambd, 0.0, x)
 
 
 @composite
@@ -175,7 +175,7 @@ def softshrink(x: Array, lambd: float = 0.5) -> Array:
     Returns:
         Shape and dtype of `x`.
     """
-    return np.where(x > lambd, x - lambd, np.where(x < -lambd, x + lambd, 0.0))
+    return x - np.clip(x, -lambd, lambd)
 
 
 # --- clipped: bent at two places ----------------------------------------------------------------

@@ -140,14 +140,14 @@ def _prod(
     axis: Axis = None,
     dtype: Any = None,
     keepdims: bool = False,
-    initial: float = 1,
+    initial: float | None = 1,
     where: Any = True,
 ) -> Array:
     """Each element's share is the product of the others; never out / x, which fails at a zero."""
     if where is not True:
         x = np.where(where, x, 1.0)
     others = axes_back(products_of_others(axes_last(x, axis)), axis, x.shape)
-    if initial != 1:
+    if initial not in (1, None):
         others = others * initial
     return _selected(safe_multiply(restore_axes(g, axis, x.shape, keepdims), others), where)
 

@@ -60,8 +60,21 @@ def linear_recurrence(x: Array, carry: Array) -> Array:
     Source: R. P. Brent, H. T. Kung, "A regular layout for parallel adders" (1982); G. E. Blelloch,
     "Prefix sums and their applications" (1990), section 1.4.
     """
-    y = _swept(x, carry, np.multiply)
-    return y if np.isfinite(y).all() else _swept(x, carry, safe_multiply)  # a third of the speed
+    n = x.shape[-1]
+    in_lines = x.size >= 500 * n and abs(x.strides[-1]) > x.itemsize
+    compute = _stepped if in_lines else _swept
+    y = compute(x, carry, np.multiply)
+    return y if np.isfinite(y).all() else compute(x, carry, safe_multiply)  # a third of the speed
+
+
+def _stepped(x: Array, carry: Array, multiply: Callable[[Array, Array], Array]) -> Array:
+    """One step after the other: for many rows that lie side by side, in half the time."""
+    y = x.copy(order="K")
+    columns = np.moveaxis(y, -1, 0)
+    factors = np.moveaxis(carry, -1, 0)
+    for before, column, factor in zip(columns, columns[1:], factors[1:], strict=False):
+        column += multiply(before, factor)
+    return y
 
 
 def _swept(x: Array, carry: Array, multiply: Callable[[Array, Array], Array]) -> Array:

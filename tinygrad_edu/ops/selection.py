@@ -138,6 +138,7 @@ def _select(condlist: Sequence[Array], choicelist: Sequence[Array], default: Arr
             f"select: expected as many conditions as choices, one at least, got {len(condlist)} "
             f"conditions and {len(choicelist)} choices"
         )
+    choicelist = [np.asarray(x) if isinstance(x, list) else x for x in choicelist]
     conditions = [_boolean(f"select: condlist[{i}]", mask) for i, mask in enumerate(condlist)]
     # A number written in the program must not widen another choice, whichever comes first.
     result = _in_common_dtype(default, choicelist)
@@ -183,7 +184,8 @@ def _choose(a: Array, choices: Sequence[Array], out: Any = None, mode: str = "ra
         raise InputError(f"choose: expected mode 'raise', 'wrap' or 'clip', got {mode!r}")
     elif np.any(np.logical_or(a < 0, a >= count)):
         raise InputError(f"choose: expected integers from 0 to {count - 1}, the number of choices")
-    return _select([a == i for i in range(count - 1)], choices[:-1], choices[-1])
+    others = max(count - 1, 1)  # than the last, which is the default
+    return _select([a == i for i in range(others)], choices[:others], choices[-1])
 
 
 register(np.choose, composed=_choose)

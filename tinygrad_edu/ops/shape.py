@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from tinygrad_edu.errors import IndexingError, InputError, UnsupportedError
 from tinygrad_edu.op import Array, Bound, composite, op, register, wrt
 from tinygrad_edu.ops.index import index_update
+from tinygrad_edu.ops.windows import as_array
 
 # -- shape -------------------------------------------------------------------------------------
 
@@ -49,8 +51,9 @@ register(np.squeeze, wrt("a", lambda g, out, a, axis=None: g.reshape(a.shape)))
 register(np.broadcast_to, wrt("array", lambda g, out, array, *, shape: g), broadcasts=True)
 
 
-def _inverse(axes: Sequence[int]) -> list[int]:
-    """The permutation that undoes `axes`."""
+def _inverse(axes: int | Sequence[int]) -> list[int]:
+    """The permutation that undoes `axes`; of one axis, also written as a number."""
+    axes = axes if isinstance(axes, Sequence) else [axes]
     axes = [axis % len(axes) for axis in axes]
     return sorted(range(len(axes)), key=axes.__getitem__)
 
@@ -69,7 +72,8 @@ register(
 
 
 def _rollaxis(a: Array, axis: int, start: int = 0) -> Array:
-    axis, start = axis % a.ndim, start + a.ndim * (start < 0)
+    axis = normalize_axis_index(axis, a.ndim)
+    start = normalize_axis_index(start, a.ndim + (start >= 0))
     return np.moveaxis(a, axis, start - (axis < start))
 
 
@@ -77,7 +81,8 @@ register(np.rollaxis, composed=_rollaxis)
 
 
 def _atleast(a: Array, ndim: int) -> Array:
-    shape = np.shape(a)
+    a = as_array(a)
+    shape = a.shape
     if len(shape) >= ndim:
         return a
     # NumPy's convention for three axes: (n,) becomes (1, n, 1) and (m, n) becomes (m, n, 1).
@@ -154,7 +159,7 @@ def _negated(shift: Any) -> Any:
 
 def _rot90(m: Array, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
     first, second = axes
-    if first % m.ndim == second % m.ndim:
+    if normalize_axis_index(first, m.ndim) == normalize_axis_index(second, m.ndim):
         raise InputError(f"rot90: expected two different axes, got {axes}")
     k %= 4
     if k == 2:

@@ -24,6 +24,7 @@ from tinygrad_edu.op import REGISTRY, Array, Rule, composite, op, register, wrt
 from tinygrad_edu.ops.activations import _special as scipy_special
 from tinygrad_edu.ops.activations import erf, log_sigmoid, sigmoid
 from tinygrad_edu.ops.elementwise import safe_multiply
+from tinygrad_edu.ops.trigonometry import hypot_1
 
 _UNIT = Domain(0.0, 1.0)
 _ROOT_PI = math.sqrt(math.pi)
@@ -89,7 +90,7 @@ def erfinv(x: Array) -> Array:
 
 
 @op(
-    wrt("q", lambda g, out, x, q: safe_multiply(g, -x * zeta(x + 1, q)), POSITIVE),
+    wrt("q", lambda g, out, x, q: safe_multiply(-g, x * zeta(x + 1, q)), POSITIVE),
     broadcasts=True,
 )
 def zeta(x: Array, q: Array) -> Array:
@@ -191,6 +192,11 @@ def _ordered(local: Callable[[Array, Array, Array], Array]) -> tuple[Rule]:
     return (wrt("x", lambda g, out, v, x: safe_multiply(g, local(out, v, x)), POSITIVE),)
 
 
+def _whole(local: Callable[[Array, Array, Array], Array]) -> tuple[Rule]:
+    """The same where SciPy cuts the order down to an integer."""
+    return _ordered(lambda out, v, x: local(out, np.trunc(v), x))
+
+
 def _like(function: Any) -> tuple[Rule, ...]:
     """The rules of a function that is registered already."""
     return tuple(rule for rule in REGISTRY[function].rules if rule is not None)
@@ -202,6 +208,13 @@ def _errors(s: Any) -> Rules:
     Source: 7.2.1 and 7.10.
     """
     normal = math.sqrt(2 * math.pi)
+
+    def log_ndtr_slope(out: Array, x: Array) -> Array:
+        """The density over the probability, neither of which survives far on the left."""
+        if type(x) is np.ndarray and (x > -3).all():
+            return np.exp(-0.5 * x * x - out) / normal
+        return math.sqrt(2 / math.pi) / s.erfcx(-math.sqrt(0.5) * x)  # seven times as slow
+
     return {
         s.erf: _like(erf),
         s.erfc: _unary(lambda out, x: -2 / _ROOT_PI * np.exp(-x * x)),
@@ -209,11 +222,10 @@ def _errors(s: Any) -> Rules:
         s.erfcinv: _unary(lambda out, x: -0.5 * _ROOT_PI * np.exp(out * out), Domain(0.0, 2.0)),
         s.erfcx: _unary(_erfcx_slope),
         s.erfi: _unary(lambda out, x: 2 / _ROOT_PI * np.exp(x * x)),
-        s.dawsn: _unary(lambda out, x: 1 - 2 * x * out),
+        s.dawsn: _unary(_dawsn_slope),
         s.ndtr: _unary(lambda out, x: np.exp(-0.5 * x * x) / normal),
         s.ndtri: _unary(lambda out, x: normal * np.exp(0.5 * out * out), _UNIT),
-        # the density over the probability, neither of which survives far on the left
-        s.log_ndtr: _unary(lambda out, x: math.sqrt(2 / math.pi) / s.erfcx(-math.sqrt(0.5) * x)),
+        s.log_ndtr: _unary(log_ndtr_slope),
         s.expit: _like(sigmoid),
         s.log_expit: _like(log_sigmoid),
         s.logit: _unary(lambda out, x: 1 / (x * (1 - x)), _UNIT),
@@ -223,10 +235,26 @@ def _errors(s: Any) -> Rules:
 def _erfcx_slope(out: Array, x: Array) -> Array:
     """`2x · erfcx(x) - 2/√π`; by 7.12.1 for large x, where the difference cancels."""
     far = x > 50
+    if type(far) is np.ndarray and not far.any():
+        return 2 * x * out - 2 / _ROOT_PI
     u = 0.5 / np.square(np.where(far, x, 50))
-    series = -2 / _ROOT_PI * u * (1 - 3 * u * (1 - 5 * u * (1 - 7 * u * (1 - 9 * u))))
+    series = -2 / _ROOT_PI * u * _tail(-u)
     near = np.where(far, 0, x)
     return np.where(far, series, 2 * near * np.where(far, 0, out) - 2 / _ROOT_PI)
+
+
+def _dawsn_slope(out: Array, x: Array) -> Array:
+    """`1 - 2x · dawsn(x)`; for large x as `_erfcx_slope`."""
+    far = abs(x) > 50
+    if type(far) is np.ndarray and not far.any():
+        return 1 - 2 * x * out
+    u = 0.5 / np.square(np.where(far, x, 50))
+    return np.where(far, -u * _tail(u), 1 - 2 * np.where(far, 0, x) * np.where(far, 0, out))
+
+
+def _tail(u: Array) -> Array:
+    """`1 + 3u + 3·5u² + 3·5·7u³ + ...`, for small u."""
+    return 1 + 3 * u * (1 + 5 * u * (1 + 7 * u * (1 + 9 * u)))
 
 
 def _gammas(s: Any) -> Rules:
@@ -241,7 +269,7 @@ def _gammas(s: Any) -> Rules:
         reflected, x = np.where(left, 1 - x, 1), np.where(left, 1, x)
         angle = np.pi * reflected
         turned = -np.cos(angle) - np.sin(angle) * s.psi(reflected) / np.pi
-        return np.where(left, s.gamma(reflected) * turned, -s.psi(x) * s.rgamma(x))
+        return np.where(left, s.gamma(reflected) * turned, -safe_multiply(s.rgamma(x), s.psi(x)))
 
     return {
         s.gamma: _unary(lambda out, x: out * s.psi(x), POSITIVE),
@@ -278,7 +306,8 @@ def _integrals(s: Any) -> Rules:
         return safe_multiply(g, np.exp(xlogy(a - 1, x) - x - s.gammaln(a)))
 
     def beta(g: Array, a: Array, b: Array, x: Array) -> Array:
-        return safe_multiply(g, np.exp(xlogy(a - 1, x) + s.xlog1py(b - 1, -x) - s.betaln(a, b)))
+        power = safe_multiply(a - 1, np.log(x)) + safe_multiply(b - 1, np.log1p(-x))
+        return safe_multiply(g, np.exp(power - s.betaln(a, b)))
 
     return {
         s.gammainc: (wrt("x", lambda g, out, a, x: gamma(g, a, x), POSITIVE),),
@@ -301,14 +330,14 @@ def _bessels(s: Any) -> Rules:
         s.jv: _ordered(lambda out, v, x: 0.5 * (s.jv(v - 1, x) - s.jv(v + 1, x))),
         s.y0: _unary(lambda out, x: -s.y1(x), POSITIVE),
         s.y1: _unary(lambda out, x: s.y0(x) - out / x, POSITIVE),
-        s.yn: _ordered(lambda out, v, x: 0.5 * (s.yn(v - 1, x) - s.yn(v + 1, x))),
+        s.yn: _whole(lambda out, v, x: 0.5 * (s.yn(v - 1, x) - s.yn(v + 1, x))),
         s.yv: _ordered(lambda out, v, x: 0.5 * (s.yv(v - 1, x) - s.yv(v + 1, x))),
         s.i0: _unary(lambda out, x: s.i1(x)),
         s.i1: _unary(lambda out, x: 0.5 * (s.i0(x) + s.iv(2, x))),
         s.iv: _ordered(lambda out, v, x: 0.5 * (s.iv(v - 1, x) + s.iv(v + 1, x))),
         s.k0: _unary(lambda out, x: -s.k1(x), POSITIVE),
         s.k1: _unary(lambda out, x: -s.k0(x) - out / x, POSITIVE),
-        s.kn: _ordered(lambda out, v, x: -0.5 * (s.kn(v - 1, x) + s.kn(v + 1, x))),
+        s.kn: _whole(lambda out, v, x: -0.5 * (s.kn(v - 1, x) + s.kn(v + 1, x))),
         s.kv: _ordered(lambda out, v, x: -0.5 * (s.kv(v - 1, x) + s.kv(v + 1, x))),
         # times exp(-|x|), or exp(x) for k
         s.i0e: _unary(lambda out, x: s.i1e(x) - np.sign(x) * out, NONZERO),
@@ -383,7 +412,7 @@ def _exprel_slope(x: Array) -> Array:
     series: Any = 0.0
     for k in range(18, 0, -1):  # Σ k x^(k-1) / (k+1)!
         series = series * u + k / math.factorial(k + 1)
-    return np.where(near, series, (np.exp(away) - np.expm1(away) / away) / away)
+    return np.where(near, series, (np.exp(away) * (1 - 1 / away) + 1 / away) / away)
 
 
 def _losses(s: Any) -> Rules:
@@ -402,11 +431,11 @@ def _losses(s: Any) -> Rules:
                 lambda g, out, delta, r: safe_multiply(g, np.maximum(abs(r) - delta, 0.0)),
                 POSITIVE,
             ),
-            wrt("r", lambda g, out, delta, r: safe_multiply(g, np.clip(r, -delta, delta))),
+            wrt("r", lambda g, out, delta, r: safe_multiply(g, np.clip(r, 0 - delta, delta))),
         ),
         s.pseudo_huber: (
             wrt("delta", pseudo_huber_delta, POSITIVE),
-            wrt("r", lambda g, out, delta, r: safe_multiply(g, r / np.hypot(1, r / delta))),
+            wrt("r", lambda g, out, delta, r: safe_multiply(g, r / hypot_1(r / delta))),
         ),
     }
 

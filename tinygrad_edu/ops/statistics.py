@@ -29,8 +29,9 @@ def _by_rank(g: Array, a: Array, axis: Axis, q: Any, method: Any, skips_nan: boo
     Which two, and where between them, is the quantile of the ranks 0, 1, ..., by any method: a
     rank of 3.25 gives 3/4 of the cotangent to the element of rank 3, and 1/4 to that of rank 4.
     """
-    if a.size == 0:
+    if a.size == 0 or g.size == 0:
         return np.zeros_like(a)
+    axis = tuple(axis) if isinstance(axis, list) else axis
     flat = axes_last(a, axis)
     n = flat.shape[-1]
     rows = flat.reshape((-1, n))
@@ -49,6 +50,8 @@ def _by_rank(g: Array, a: Array, axis: Axis, q: Any, method: Any, skips_nan: boo
     else:
         place = np.quantile(np.arange(float(n)), q[:, 0], method=method)
     place = place.reshape((len(q), -1))  # one row per quantile; one column per row, or for all
+    if not skips_nan:  # then a NaN is the result, and comes last
+        place = np.where(np.isnan(rows.max(axis=-1)), n - 1, place)
     low = np.floor(place)
     upper = (place - low).astype(g.dtype)
     g = g.reshape(len(q), -1)
@@ -246,7 +249,10 @@ def _variables(m: Array, in_rows: bool, dtype: Any) -> Array:
     m = as_array(m)
     if m.ndim > 2:
         raise InputError(f"cov: expected at most two axes, got shape {m.shape}")
-    m = _as(np.dtype(dtype or np.result_type(m.dtype, float)), np.atleast_2d(m))
+    dtype = np.dtype(dtype or np.result_type(m.dtype, float))
+    if dtype.kind != "f":
+        raise DtypeError(f"cov: expected a float type for dtype, got {dtype}")
+    m = _as(dtype, np.atleast_2d(m))
     return m if in_rows else m.T
 
 

@@ -46,7 +46,7 @@ register(
 register(np.sinh, wrt("x", lambda g, out, x: safe_multiply(g, np.cosh(x))))
 register(np.cosh, wrt("x", lambda g, out, x: safe_multiply(g, np.sinh(x))))
 register(np.tanh, wrt("x", lambda g, out, x: safe_multiply(g, 1 - out * out)))
-register(np.arcsinh, wrt("x", lambda g, out, x: safe_multiply(g, 1 / np.hypot(x, 1.0))))
+register(np.arcsinh, wrt("x", lambda g, out, x: safe_multiply(g, 1 / hypot_1(x))))
 register(
     np.arccosh,
     wrt(
@@ -66,8 +66,23 @@ register(
 
 
 def _per_radius(x: Array, y: Array) -> Array:
-    radius = np.hypot(x, y)
+    """`x / (x² + y²)`, by way of the radius where a square may be too small or too large."""
+    if type(x) is np.ndarray and type(y) is np.ndarray:
+        square = x * x + y * y
+        limits = np.finfo(square.dtype)
+        if square.size and limits.tiny / limits.eps < square.min() <= square.max() < math.inf:
+            return x / square
+    radius = np.hypot(x, y)  # ten times as slow
     return x / radius / radius
+
+
+def hypot_1(x: Array) -> Array:
+    """`np.hypot(x, 1)`, for plain arrays without its care for squares that overflow."""
+    if type(x) is np.ndarray:
+        square = 1 + x * x
+        if math.isfinite(square.sum()):
+            return np.sqrt(square)
+    return np.hypot(x, 1.0)
 
 
 def _sinc_slope(x: Array) -> Array:

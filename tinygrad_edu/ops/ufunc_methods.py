@@ -5,21 +5,22 @@ No rules are needed here: each method is looked up as the function that means th
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.errors import InputError, UnsupportedError
+from tinygrad_edu.errors import IndexingError, InputError, UnsupportedError
 from tinygrad_edu.op import Array
 from tinygrad_edu.ops.index import scatter_add
 from tinygrad_edu.ops.reduce import logsumexp
 from tinygrad_edu.ops.scans import cummax, cummin, logcumsumexp
 
 
-def _logsumexp2(x: Array, **options: Any) -> Array:
-    return logsumexp(x * math.log(2), **options) / math.log(2)
+def _logsumexp2(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    return logsumexp(x * math.log(2), axis, keepdims) / math.log(2)
 
 
 REDUCE: Mapping[Any, Callable[..., Any]] = {
@@ -52,11 +53,12 @@ def call_with_options(ufunc: Any, args: tuple[Any, ...], options: Mapping[str, A
     """
     given = {key: x for key, x in options.items() if x is not None and not _is_default(key, x)}
     dtype = given.pop("dtype", None)
-    name = ufunc.__name__
+    name = ufunc.__name__.lstrip("_")
+    called = f"np.{name}" if getattr(np, name, None) is ufunc else name
     if "where" in given:
         raise UnsupportedError(
             f"{name}: option 'where' would leave elements uninitialised; "
-            f"use np.where(mask, np.{name}(t), other)"
+            f"use np.where(mask, {called}(t), other)"
         )
     if given:
         raise UnsupportedError(
@@ -71,7 +73,7 @@ def call_with_options(ufunc: Any, args: tuple[Any, ...], options: Mapping[str, A
     if getattr(result, "dtype", None) != dtype:
         raise UnsupportedError(
             f"{name}: option 'dtype' must be a float type that its result can have, got {dtype}; "
-            f"use np.{name}(t).astype(dtype)"
+            f"use {called}(t).astype(dtype)"
         )
     return result
 
@@ -93,11 +95,11 @@ def call_method(ufunc: Any, method: str, args: tuple[Any, ...], options: Mapping
         a = a if hasattr(a, "ndim") else np.array(a)
         return call_with_options(ufunc, (a[(..., *(None,) * np.ndim(b))], b), options)
     if method == "reduce" and ufunc in REDUCE:
-        return REDUCE[ufunc](*args, **{"axis": 0} | options)
+        return _with_options(ufunc, method, REDUCE[ufunc], args, options)
     if method == "accumulate" and ufunc in ACCUMULATE:
         if not np.ndim(args[0]):
             raise InputError(f"np.{ufunc.__name__}.accumulate: a number cannot be accumulated")
-        return ACCUMULATE[ufunc](*args, **{"axis": 0} | options)
+        return _with_options(ufunc, method, ACCUMULATE[ufunc], args, options)
     if method == "reduceat" and ufunc is np.add:
         return _add_reduceat(*args, **options)
     instead = (
@@ -111,12 +113,35 @@ def call_method(ufunc: Any, method: str, args: tuple[Any, ...], options: Mapping
     )
 
 
+def _with_options(
+    ufunc: Any,
+    method: str,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    options: dict[str, Any],
+) -> Any:
+    """Call `function` for a method of a ufunc; along axis 0 if the call does not say more.
+
+    Raises:
+        UnsupportedError: for an option that the function does not have.
+    """
+    if unknown := options.keys() - {"axis"} - inspect.signature(function).parameters.keys():
+        raise UnsupportedError(
+            f"np.{ufunc.__name__}.{method}: option {min(unknown)!r} has no gradient rule; apply "
+            "t.astype(dtype) or np.where before, or leave it out"
+        )
+    return function(*args, **{"axis": 0} | options)
+
+
 def _add_reduceat(x: Array, indices: Any, axis: int = 0) -> Array:
     """Sums of `x[indices[i]:indices[i + 1]]`; of one element where that is empty."""
+    if not -x.ndim <= axis < x.ndim:
+        raise IndexingError(f"np.add.reduceat: expected an axis of shape {x.shape}, got {axis}")
     n = x.shape[axis]
-    starts = np.array(indices)
-    if starts.ndim != 1 or np.any((starts < 0) | (starts >= n)):
-        raise InputError(f"np.add.reduceat: expected indices from 0 to {n - 1}, got {indices}")
+    starts = np.array(indices, dtype=None if np.size(indices) else int)
+    inside = starts.ndim == 1 and starts.dtype.kind in "iu"
+    if not inside or np.any((starts < 0) | (starts >= n)):
+        raise IndexingError(f"np.add.reduceat: expected indices from 0 to {n - 1}, got {indices}")
     lengths = np.maximum(np.append(starts[1:], n) - starts, 1)
     segments = np.repeat(np.arange(len(starts)), lengths)
     within = np.arange(len(segments)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
