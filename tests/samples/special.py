@@ -59,3 +59,5 @@ else:
     for _function in (special.yn, special.kn):
         SAMPLES[_function] = [call(n, A(3, domain=POSITIVE)) for n in (0, 1, 3)]
     INTERNAL[special._ufuncs._zeta] = "checked as scipy.special.zeta"
+    for _function in (special.xlogy, tg.xlogy):
+        SAMPLES.setdefault(_function, []).append(call(A(2, 2), A(2, 2, domain=POSITIVE)))
