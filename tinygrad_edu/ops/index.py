@@ -90,6 +90,14 @@ def _leading_arrays(index: Index) -> tuple[Any, ...]:
     return arrays if plain else ()
 
 
+def _from_start(indices: Any, length: int) -> Array:
+    """Negative indices counted from the start; to look for some is cheaper than to replace them."""
+    indices = np.asarray(indices)
+    if indices.min(initial=0) >= 0:
+        return indices
+    return np.where(indices < 0, indices + length, indices)
+
+
 def _add_rows(out: Array, arrays: tuple[Any, ...], values: Array) -> None:
     """`np.add.at(out, arrays, values)`, along one axis: 3 to 6 times as fast for rows of 32 up."""
     if values.size == 0:
@@ -97,13 +105,8 @@ def _add_rows(out: Array, arrays: tuple[Any, ...], values: Array) -> None:
     count = len(arrays)
     lengths = out.shape[:count]
     try:
-        rows = np.ravel_multi_index(
-            tuple(
-                np.where(np.less(i, 0), np.add(i, n), i)
-                for i, n in zip(arrays, lengths, strict=True)
-            ),
-            lengths,
-        )
+        from_start = map(_from_start, arrays, lengths)
+        rows = np.ravel_multi_index(tuple(from_start), lengths)
     except ValueError as error:
         raise IndexingError(f"scatter_add: an index is out of bounds for {lengths}") from error
     width = math.prod(out.shape[count:])
