@@ -164,8 +164,13 @@ def test_numbers_are_rounded_for_reading() -> None:
 def test_an_argument_without_a_rule_is_refused() -> None:
     with pytest.raises(tg.UnsupportedError, match=r"take has no rule .*'indices'"):
         tg.formula(REGISTRY[np.take], 1, (A, np.array([0])), {"axis": 0})
-    with pytest.raises(tg.UnsupportedError, match="tanh is not made of other ops"):
-        tg.formula(REGISTRY[np.tanh], None, (A,))
+
+
+def test_the_forward_pass_is_written_as_users_write_it() -> None:
+    A_, matmul = np.ones((2, 2)), REGISTRY[np.matmul]
+    assert tg.formula(matmul, None, (A_, A_), names=("X", "W.1")) == "X @ W.1"
+    assert tg.formula(REGISTRY[np.tanh], None, (A_,)) == "np.tanh(x)"
+    assert tg.formula(REGISTRY[tg.relu], None, (A_,), names=["h"]) == "tg.relu(h)"
 
 
 def test_a_formula_leaves_its_inputs_alone() -> None:

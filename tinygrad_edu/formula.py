@@ -57,10 +57,9 @@ def formula(
 
     Args:
         op: the op.
-        argument: position of the input whose rule is asked for; None for the forward pass of a
-            function that is made of other ops.
+        argument: position of the input whose rule is asked for; None for the forward pass.
         inputs: example inputs, Tensors or arrays, of which the shapes count; with None as
-            `argument` as in a call.
+            `argument`, for a function that is made of other ops, as in a call.
         options: the options of the call.
         names: of the inputs; by default those of the op's arguments.
         g: name of the cotangent.
@@ -80,9 +79,7 @@ def formula(
     values = [tape.begin(x, name) for x, name in zip(inputs, names, strict=True)]
     with np.errstate(all="ignore"):
         if argument is None:
-            if op.composed is None:
-                raise UnsupportedError(f"formula: {op.name} is not made of other ops")
-            result = op.composed(*values, **options)
+            result = (op.composed or op.public)(*values, **options)
         else:
             rule = op.rule(argument)
             if rule is None:

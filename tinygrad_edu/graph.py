@@ -115,8 +115,21 @@ def _freed(node: Node) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Vertex:
+class Use(NamedTuple):
+    """One array that an op was given.
+
+    Attributes:
+        argument: name of the argument.
+        position: its place among the op's inputs.
+        source: index of the vertex.
+    """
+
+    argument: str
+    position: int
+    source: int
+
+
+class Vertex(NamedTuple):
     """One value in a snapshot.
 
     Attributes:
@@ -128,9 +141,11 @@ class Vertex:
         dtype: name of the dtype; None for an op with several outputs.
         requires_grad: whether a gradient flows to it.
         freed: a backward pass has dropped what it was made of.
-        inputs: (argument name, index of the vertex) per input array, in order.
+        inputs: what the op was given, as far as it is arrays, in order.
         options: everything else the op was given.
         value: the Tensor, or the array of a constant.
+        array: the plain array (a tuple for an op with several outputs), to be read only: that of
+            a leaf may be what other graphs compute with.
     """
 
     index: int
@@ -141,9 +156,10 @@ class Vertex:
     dtype: str | None
     requires_grad: bool
     freed: bool
-    inputs: tuple[tuple[str, int], ...]
+    inputs: tuple[Use, ...]
     options: Mapping[str, Any]
     value: Any
+    array: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,28 +182,31 @@ def snapshot(outputs: Iterable[Node]) -> Snapshot:
         if id(value) in index:
             continue
         inputs = _array_inputs(value)
-        if not inputs_listed:
+        if inputs and not inputs_listed:
             stack.append((value, True))
             stack.extend((source, False) for _, source in reversed(inputs))
             continue
         index[id(value)] = len(vertices)
         keep.append(value)
-        arguments = tuple((argument, index[id(source)]) for argument, source in inputs)
-        vertices.append(_vertex(value, len(vertices), arguments))
+        uses = tuple(
+            Use(value._op.argument(position), position, index[id(source)])
+            for position, source in inputs
+        )
+        vertices.append(_vertex(value, len(vertices), uses))
     return Snapshot(tuple(vertices), tuple(index[id(output)] for output in outputs))
 
 
-def _array_inputs(value: Any) -> list[tuple[str, Any]]:
+def _array_inputs(value: Any) -> list[tuple[int, Any]]:
     if not isinstance(value, Node) or value._op is None:
         return []
     return [
-        (value._op.argument(position), source)
+        (position, source)
         for position, source in enumerate(value._inputs or ())
         if isinstance(source, Node) or hasattr(source, "dtype")
     ]
 
 
-def _vertex(value: Any, index: int, inputs: tuple[tuple[str, int], ...]) -> Vertex:
+def _vertex(value: Any, index: int, inputs: tuple[Use, ...]) -> Vertex:
     node = value if isinstance(value, Node) else None
     data = value if node is None else node._array
     op = node._op if node is not None else None
@@ -210,4 +229,5 @@ def _vertex(value: Any, index: int, inputs: tuple[tuple[str, int], ...]) -> Vert
         inputs=inputs,
         options=plain | dict(node._options or {}) if node is not None and op else {},
         value=value,
+        array=data,
     )
