@@ -281,6 +281,12 @@ def test_repr_says_what_matters(make: Callable[[], Tensor], text: str) -> None:
     assert repr(make()).replace("  ", " ") == text
 
 
+def test_repr_of_what_has_several_results_says_how_many() -> None:
+    first, _ = np.split(leaf([1.0, 2.0]), 2)
+    assert first.node is not None and first.node.inputs is not None
+    assert repr(first.node.inputs[0]) == "Tensor(2 results, op=split, requires_grad=True)"
+
+
 def test_tensors_are_hashed_by_identity_and_compared_by_element() -> None:
     t, u = Tensor([1.0, 2.0]), Tensor([1.0, 3.0])
     assert len({t, u, t}) == 2

@@ -392,7 +392,9 @@ class Tensor(Node):
         return format(self.item(), spec) if spec else str(self)
 
     def __repr__(self) -> str:
-        if self.size <= 8 and isinstance(self._array, (np.ndarray, np.generic)):
+        if type(self._array) is tuple:  # seen only as an input in `node.inputs`
+            parts = [f"{len(self._array)} results"]
+        elif self.size <= 8 and isinstance(self._array, (np.ndarray, np.generic)):
             numbers = np.array2string(np.asarray(self._array), separator=", ")
             parts = [numbers.replace("\n", ""), str(self.dtype)]
         else:
