@@ -238,6 +238,18 @@ def test_scopes_name_the_nodes_made_inside_and_nest() -> None:
     assert scopes(h * 5) == ["net", "net/layer1", "net", ""]
 
 
+def test_a_scope_that_is_entered_again_can_be_told_apart() -> None:
+    y, cell = leaf(1.0), tg.scope("cell")
+    with tg.scope("net/rnn"):
+        for _ in range(2):
+            with cell:
+                y = np.sin(y) * 2
+    entries = [v.entries for v in snapshot([y]).vertices if v.op]
+    assert entries[0] == entries[1] != entries[2] == entries[3]
+    assert [len(entry) for entry in entries] == [3] * 4, "one for each part of the scope"
+    assert entries[0][0] == entries[0][1] == entries[2][0]
+
+
 def test_a_scope_is_a_decorator() -> None:
     @tg.scope("block")
     def block(x: Tensor) -> Tensor:

@@ -129,7 +129,8 @@ class Use(NamedTuple):
     source: int
 
 
-class Vertex(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Vertex:
     """One value in a snapshot.
 
     Attributes:
@@ -137,6 +138,7 @@ class Vertex(NamedTuple):
         op: name of the op that made it; None for a leaf or a constant.
         name: the user's name, or None.
         scope: the `tg.scope(...)` it was made in, "" outside.
+        entries: per part of the scope, which `with` block it was: a number, as they were entered.
         shape: of the value; None for an op with several outputs.
         dtype: name of the dtype; None for an op with several outputs.
         requires_grad: whether a gradient flows to it.
@@ -152,6 +154,7 @@ class Vertex(NamedTuple):
     op: str | None
     name: str | None
     scope: str
+    entries: tuple[int, ...]
     shape: tuple[int, ...] | None
     dtype: str | None
     requires_grad: bool
@@ -210,6 +213,7 @@ def _vertex(value: Any, index: int, inputs: tuple[Use, ...]) -> Vertex:
     node = value if isinstance(value, Node) else None
     data = value if node is None else node._array
     op = node._op if node is not None else None
+    scope, entries = ((node is not None and node._meta) or {}).get("scope", ("", ()))
     plain: dict[str, Any] = {}
     if node is not None and op is not None:
         plain = {
@@ -221,7 +225,8 @@ def _vertex(value: Any, index: int, inputs: tuple[Use, ...]) -> Vertex:
         index=index,
         op=op.name if op else None,
         name=node.name if node is not None else None,
-        scope=((node._meta or {}).get("scope", "") if node is not None else ""),
+        scope=scope,
+        entries=entries,
         shape=None if isinstance(data, tuple) else tuple(data.shape),
         dtype=None if isinstance(data, tuple) else str(data.dtype),
         requires_grad=node is not None and node._tracked,

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial, wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from itertools import count
 from typing import Any, NamedTuple
 
 from tinygrad_edu.errors import DtypeError
@@ -23,6 +24,8 @@ class Mode:
     Attributes:
         recording: whether ops on tracked Tensors extend the graph.
         scope: name for the nodes made now, "layer1/attention".
+        entries: per part of the scope, the number of the `with` block that was entered: a cell that
+            is applied at every time step has one scope, and as many entries as steps.
         anomaly: look for non-finite values and changed data.
         observers: called for every edge that a backward pass takes.
         journal: collects every node that is recorded now.
@@ -32,6 +35,7 @@ class Mode:
 
     recording: bool = True
     scope: str = ""
+    entries: tuple[int, ...] = ()
     anomaly: bool = False
     observers: tuple[Callable[[Edge], object], ...] = ()
     journal: list[Any] | None = None
@@ -135,9 +139,18 @@ def is_grad_enabled() -> bool:
     return MODE.get().recording
 
 
+_ENTRIES = count()
+
+
 def scope(name: str) -> Block:
     """Name a part of the graph: nodes made inside belong to it; scopes nest with "/"."""
-    return Block(lambda mode: replace(mode, scope=f"{mode.scope}/{name}" if mode.scope else name))
+    parts = name.count("/") + 1 if name else 0
+
+    def change(mode: Mode) -> Mode:
+        path = "/".join(filter(None, (mode.scope, name)))
+        return replace(mode, scope=path, entries=(*mode.entries, *[next(_ENTRIES)] * parts))
+
+    return Block(change)
 
 
 def detect_anomaly() -> Block:

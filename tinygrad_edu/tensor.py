@@ -950,7 +950,7 @@ def _check_finite(op: Op, inputs: tuple[Any, ...], data: Any) -> None:
 
 def _annotate(node: Tensor, mode: Mode) -> None:
     if mode.scope:
-        node._note("scope", mode.scope)
+        node._note("scope", (mode.scope, mode.entries))
     if mode.journal is not None:
         mode.journal.append(node)
     if mode.anomaly:
