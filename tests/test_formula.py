@@ -223,3 +223,17 @@ def test_what_was_drawn_is_called_noise() -> None:
     options = {"rng": np.random.default_rng(0)}
     text = tg.formula(REGISTRY[tg.dropout], None, (A,), options, names=["x"])
     assert "x * noise" in text
+
+
+def test_a_formula_does_not_draw_from_the_user_s_generator() -> None:
+    @tg.op(tg.wrt("x", lambda g, out, x, *, rng: g * rng.normal()))
+    def noisy(x: Any, *, rng: Any) -> Any:
+        return x * rng.normal()
+
+    rng = np.random.default_rng(0)
+    state = rng.bit_generator.state
+    try:
+        assert tg.formula(REGISTRY[noisy], 0, (A,), {"rng": rng}).startswith("g * ")
+    finally:
+        tg.unregister(noisy)
+    assert rng.bit_generator.state == state

@@ -138,6 +138,15 @@ def test_the_plain_numbers_can_be_read_without_a_copy() -> None:
     assert second.array.tolist() == y.tolist()
 
 
+def test_a_vertex_keeps_what_the_forward_pass_computed_with() -> None:
+    x = leaf([1.0, 2.0])
+    y = np.tanh(x)
+    x.data = np.array([5.0, 6.0])
+    first, second = snapshot([y]).vertices
+    assert first.values == () and first.array.tolist() == [5.0, 6.0]
+    assert [value.tolist() for value in second.values] == [[1.0, 2.0]]
+
+
 def test_constant_tensors_keep_their_name() -> None:
     graph = snapshot([leaf(1.0) * Tensor(2.0, name="c")])
     assert by_name(graph, "c").requires_grad is False

@@ -72,8 +72,9 @@ def formula(
     Raises:
         UnsupportedError: if no gradient is defined for the argument, or the rule reads numbers.
     """
-    options = dict(options or {})
-    random = any(isinstance(x, np.random.Generator) for x in (*inputs, *options.values()))
+    random = any(isinstance(x, np.random.Generator) for x in (*inputs, *(options or {}).values()))
+    inputs = [_undrawn(x) for x in inputs]
+    options = {key: _undrawn(x) for key, x in (options or {}).items()}
     tape = _NamingTape(random)
     names = list(names) or [op.argument(position) for position in range(len(inputs))]
     values = [tape.begin(x, name) for x, name in zip(inputs, names, strict=True)]
@@ -246,6 +247,11 @@ def _literal(array: np.ndarray[Any, Any]) -> ast.expr | None:
     if array.size > 8:
         return None
     return ast.parse(f"np.array({array.tolist()!r})", mode="eval").body
+
+
+def _undrawn(x: Any) -> Any:
+    """What a formula may draw from without the user's Generator moving on."""
+    return copy.deepcopy(x) if isinstance(x, np.random.Generator) else x
 
 
 def _holds_array(part: Any) -> bool:

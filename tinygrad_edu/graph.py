@@ -148,6 +148,8 @@ class Vertex:
         value: the Tensor, or the array of a constant.
         array: the plain array (a tuple for an op with several outputs), to be read only: that of
             a leaf may be what other graphs compute with.
+        values: what the forward pass computed with, input by input: a leaf may have been given
+            other data since; empty for a leaf, and once freed.
     """
 
     index: int
@@ -163,6 +165,7 @@ class Vertex:
     options: Mapping[str, Any]
     value: Any
     array: Any
+    values: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,4 +238,5 @@ def _vertex(value: Any, index: int, inputs: tuple[Use, ...]) -> Vertex:
         options=plain | dict(node._options or {}) if node is not None and op else {},
         value=value,
         array=data,
+        values=(node is not None and node._values) or (),
     )
