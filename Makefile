@@ -4,6 +4,7 @@
 #   make test     lint, types and tests: what CI runs
 #   make bench    speed and memory next to PyTorch, autograd and MyGrad
 #   make docs     write docs/ops.md anew from the registry of ops
+#   make gallery  draw the pictures and pages of docs/gallery.md anew
 #   make kill-rate   break every rule on purpose: does check_op notice? (writes docs/kill_rate.md)
 #   make format   put the code into the project's format
 #   make clean    remove everything that can be made again
@@ -16,7 +17,7 @@ KILL_RATE_FLAGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint docs kill-rate format bench clean
+.PHONY: help demo test lint docs gallery kill-rate format bench clean
 .DEFAULT_GOAL := help
 # One pip at a time: two of them in one environment would step on each other's files.
 .NOTPARALLEL:
@@ -39,6 +40,9 @@ lint: $(VENV)/dev.stamp
 docs: $(VENV)/dev.stamp
 	$(BIN)/python docs/make_ops.py
 
+gallery: $(VENV)/dev.stamp
+	$(BIN)/python examples/gallery.py
+
 # About twenty minutes on two cores. KILL_RATE_FLAGS=--quick takes every 20th mutant, and prints only.
 kill-rate: $(VENV)/dev.stamp
 	$(BIN)/python tests/kill_rate.py $(KILL_RATE_FLAGS)
@@ -52,6 +56,7 @@ format: $(VENV)/dev.stamp
 #   .venv/bin/pip install torch --index-url https://download.pytorch.org/whl/cpu
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.layouts
 
 clean:
 	rm -rf $(VENV) build dist htmlcov demo-output .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,6 +1,7 @@
 """How many examples properties are tried on, and a seal on everything global."""
 
 import os
+import shutil
 from collections.abc import Iterator
 
 import numpy as np
@@ -26,6 +27,15 @@ for profile, examples in {"dev": 10, "default": 50, "ci": 200, "deep": 2000}.ite
 # The prefix keeps ours apart from Hypothesis' own "ci", which it loads by itself where CI is set:
 # there, too, the quick "default" is what runs unless somebody asks for more.
 settings.load_profile(f"tinygrad_edu-{os.environ.get('HYPOTHESIS_PROFILE', 'default')}")
+
+
+def need(program: str, package: str) -> None:
+    """Skip a test on a machine without a program; CI installs it, and there nothing is skipped."""
+    if shutil.which(program) is None:
+        message = f"needs {program}: apt-get install {package}"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
 
 
 @pytest.fixture(autouse=True)

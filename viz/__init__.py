@@ -1,8 +1,9 @@
-"""Pictures of a computation graph: `draw(tensor).save("graph.svg")`.
+"""Pictures of a computation graph: `draw(tensor).save("graph.svg")`, `explain(loss)`.
 
-Snapshot (`tinygrad_edu.graph`) -> view (`view.py`: the words in the boxes) -> layout (`layout.py`:
-where the boxes go, numbers only) -> text (`svg.py`, `text.py`). Each step reads only the one
-before it.
+Snapshot (`tinygrad_edu.graph`) -> plan (`folding.py`: what is drawn, and what as one) -> view
+(`view.py`: the words in the boxes) -> layout (`layout.py`: where the boxes go, numbers only) ->
+text (`svg.py`, `text.py`). Each step reads only those before it. `explain.py` makes the page that
+steps through the chain rule (`steps.py`, `equation.py`, `page.py`), on the same view.
 """
 
 from viz.drawing import Drawing, draw

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
+from typing import Any, Literal
+from xml.sax.saxutils import escape
 
-from tinygrad_edu import Tensor
-from tinygrad_edu.errors import DtypeError, InputError
-from tinygrad_edu.graph import snapshot
-from viz.svg import svg_of
+from tinygrad_edu import DtypeError, GraphError, InputError, Tensor, gradients, observe
+from tinygrad_edu.graph import Snapshot, snapshot
+from viz import graphviz_dot
+from viz.files import write
+from viz.folding import plan_of
+from viz.naming import names_of, own_names
+from viz.svg import Direction, own_id, svg_of
 from viz.text import dot_of, table_of
-from viz.view import View, view_of
+from viz.view import Level, Marks, View, fitting_level, view_of
+from viz.words import norm
 
-LIMIT = 3_000  # nodes; more than that is no picture
+Engine = Literal["auto", "dot", "builtin"]
+
+LIMIT = 3_000  # boxes; more than that is no picture
+MOST = 50_000  # values that are looked through, to find what of them can be drawn as one
+_FITTING = 'style="max-width:100%;height:auto"'
+DOT_LIMIT = 1_000  # boxes; `dot` needs seconds for more, and minutes for a few thousand
 
 
 class Drawing:
@@ -27,60 +36,87 @@ class Drawing:
 
     Attributes:
         view: what is drawn: boxes and arrows, in words.
+        engine: who places them: Graphviz' "dot", or "builtin".
+        direction: of the forward pass, "LR" or "TB".
     """
 
-    def __init__(self, view: View) -> None:
-        self.view = view
+    def __init__(self, view: View, engine: Engine = "builtin", direction: Direction = "LR") -> None:
+        self.view, self.direction = view, direction
+        self._asked = engine
+        few = len(view.boxes) <= DOT_LIMIT and graphviz_dot.has_dot()
+        self.engine: Engine = ("dot" if few else "builtin") if engine == "auto" else engine
 
     @cached_property
     def svg(self) -> str:
-        """The picture as SVG text."""
-        return svg_of(self.view)
+        """The picture as SVG text.
 
-    @cached_property
+        Raises:
+            InputError: if `engine="dot"` was asked for and fails.
+        """
+        if self.engine == "dot":
+            try:
+                return graphviz_dot.svg(self.dot, own_id(self.view), escape(self.view.summary))
+            except graphviz_dot.DotFailed as failure:
+                if self._asked == "dot":
+                    raise InputError(f"draw: {failure}; use draw(..., engine='builtin')") from None
+                note = f"Laid out by the built-in engine: {failure}."
+                self.view = replace(self.view, notes=(*self.view.notes, note))
+                self.engine = "builtin"
+        return svg_of(self.view, self.direction)
+
+    @property
     def dot(self) -> str:
-        """The picture in Graphviz's DOT language."""
-        return dot_of(self.view)
+        """The picture in Graphviz' DOT language."""
+        return dot_of(self.view, self.direction)
 
     def text(self) -> str:
         """The graph as a table: a line per value with number, op, name, shape, dtype, inputs."""
         return table_of(self.view)
 
+    @property
+    def html(self) -> str:
+        """A page with the picture."""
+        title = escape(self.view.summary)
+        return (
+            '<!doctype html>\n<html lang="en"><meta charset="utf-8">'
+            '<meta name="color-scheme" content="light dark">'
+            f"<title>{title}</title>\n<style>body{{margin:0}}svg{{display:block}}</style>\n"
+            f"{self.svg}</html>\n"
+        )
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture to a file, whole or not at all.
 
         Args:
-            path: ends in ".svg" (opens in every browser) or ".dot" (for Graphviz).
+            path: ends in ".svg" or ".html" (open in every browser), ".dot" (for Graphviz and its
+                readers), ".png" or ".pdf" (made by Graphviz' `dot`, which must be installed).
 
         Returns:
             The path.
 
         Raises:
-            InputError: if the path has another ending or cannot be written.
+            InputError: if the path has another ending or cannot be written, or `dot` fails.
         """
         path = Path(path)
         form = path.suffix.lower()
-        if form not in (".svg", ".dot"):
+        if form in (".png", ".pdf"):
+            return write(path, self._rendered(form[1:]), "save")
+        texts = {".svg": lambda: self.svg, ".html": lambda: self.html, ".dot": lambda: self.dot}
+        if form not in texts:
             raise InputError(
-                f"save: expected a path that ends in .svg or .dot, got {str(path)!r}; "
-                "use .svg for a browser, .dot for Graphviz"
+                "save: expected a path that ends in .svg, .html, .dot, .png or .pdf, got "
+                f"{str(path)!r}; .svg and .html open in every browser"
             )
-        content = (self.svg if form == ".svg" else self.dot).encode()
-        # Written aside and then renamed: nobody ever finds half a picture, or loses the old one.
-        aside = path.with_name(f".{uuid4().hex}.tmp")
+        return write(path, texts[form]().encode(), "save")
+
+    def _rendered(self, form: str) -> bytes:
+        if not graphviz_dot.has_dot():
+            instead = f"save the picture as .svg, and print it to .{form} from a browser"
+            raise InputError(f"save: {graphviz_dot.MISSING.format(instead=instead)}")
         try:
-            aside.write_bytes(content)
-            aside.replace(path)
-        except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or error
-            raise InputError(
-                f"save: expected a path that can be written, got {str(path)!r}: {why}; "
-                "choose an existing folder that you may write to"
-            ) from error
-        finally:
-            with suppress(OSError, ValueError):
-                aside.unlink()
-        return path
+            return graphviz_dot.render(self.dot, form)
+        except graphviz_dot.DotFailed as failure:
+            raise InputError(f"save: {failure}; save the picture as .svg") from None
 
     def __str__(self) -> str:
         return self.text()
@@ -92,32 +128,160 @@ class Drawing:
         self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None
     ) -> dict[str, str]:
         """For notebooks; text comes along for front ends that show no pictures."""
-        forms = {"image/svg+xml": self.svg, "text/plain": self.text()}
+        forms = {"text/plain": self.text()}
+        try:  # as wide as the page, where front ends would crop it
+            forms["image/svg+xml"] = self.svg.replace("<svg ", f"<svg {_FITTING} ", 1)
+        except InputError as error:  # a notebook would show a traceback through its own insides
+            forms["text/plain"] += f"{error}\n"
         wanted = set(forms if include is None else include) - set(exclude or ())
         return {form: content for form, content in forms.items() if form in wanted}
 
 
 def draw(
-    tensors: Tensor | list[Tensor] | tuple[Tensor, ...], *, names: Mapping[str, Any] | None = None
+    tensors: Tensor | Sequence[Tensor],
+    *,
+    level: Level = "normal",
+    collapse: str | int = "auto",
+    engine: Engine = "auto",
+    direction: Direction = "LR",
+    names: Mapping[str, Any] | None = None,
+    constants: str = "auto",
+    around: Tensor | None = None,
+    depth: int = 2,
+    highlight: Any = None,
+    max_nodes: int | None = LIMIT,
 ) -> Drawing:
     """Draw what one or several Tensors were computed from.
 
         draw(loss, names=locals()).save("graph.svg")
 
-    A box is a value: op and name, shape and dtype, the number itself where there is only one, and
-    the gradient where there is one. Solid arrows carry a gradient back, dashed ones do not. A leaf,
-    or a Tensor whose graph has been freed, makes a picture of one box.
+    A box is a value; an arrow is the use of a value by an op, and says what flows back along it in
+    the backward pass, traced from the op's rule. Solid arrows carry a gradient back, dashed ones do
+    not. A frame is a module, made by `tg.scope`. A leaf, or a Tensor whose graph has been freed,
+    makes a picture of one box.
 
     Args:
-        tensors: a Tensor, or a list or tuple of them.
+        tensors: a Tensor, or a list or tuple of them. The gradient that `tg.gradients(...,
+            create_graph=True)` returns is one too: its picture is that of the backward pass.
+        level: "compact" (op and shape), "normal" (also dtype, a summary of value and gradient, and
+            formulas), "full" (also the numbers).
+        collapse: "none"; "modules" to draw each as one box, and several alike as one with their
+            number; how many levels of modules to leave open; or "auto": modules alike are drawn
+            once from 40 boxes on, words get fewer from 150 on, modules are closed and long chains
+            cut from 600 on.
+        engine: "dot" (Graphviz), "builtin", or "auto": `dot` if it is installed.
+        direction: "LR", from left to right, or "TB", from top to bottom.
         names: what to call Tensors in this picture, such as `locals()`: values that are no
             Tensors of this graph do not count, nor do names with a leading underscore.
+        constants: "show", "fold" (told in the words of their users if they have no name), or
+            "auto": fold those of one number.
+        around: draw only what is at most `depth` steps before or after this Tensor.
+        depth: see `around`.
+        highlight: a Tensor: its ways to the result; a pair of Tensors: the ways from the first to
+            the second; "gradients": the more flows back along an arrow, the thicker it is.
+        max_nodes: the most boxes that a picture may have; None for no limit.
 
     Raises:
-        InputError: if there is nothing to draw, or more than 3,000 values.
+        InputError: if there is nothing to draw, too much of it, or an option is unknown.
         DtypeError: if it is given something else than Tensors.
+        GraphError: if `around` or `highlight` is not in the graph, or has no gradient to show.
     """
     outputs = tuple(tensors) if isinstance(tensors, list | tuple) else (tensors,)
+    _check(outputs, names, around)
+    _check_options(level, collapse, engine, direction, constants, depth, max_nodes)
+    if engine == "dot" and not graphviz_dot.has_dot():
+        instead = "draw(..., engine='builtin')"
+        raise InputError(f"draw: {graphviz_dot.MISSING.format(instead=instead)}")
+    if max_nodes is not None and around is None:
+        _refuse_too_large(outputs, max(MOST, max_nodes))
+    graph = snapshot(outputs)
+    plan = plan_of(
+        graph,
+        collapse=collapse,
+        constants=constants,
+        named=own_names(graph, names or {}),
+        around=None if around is None else _place(graph, around, "around"),
+        depth=depth,
+        max_nodes=max_nodes,
+    )
+    if collapse == "auto":
+        level, notes = fitting_level(level, plan)
+        plan.notes += notes
+    marks = _marks(graph, outputs, highlight)
+    if marks.flows is not None:
+        plan.notes.append("On an arrow: the norm of what flows back along it.")
+    return Drawing(
+        view_of(graph, names_of(graph, names or {}), plan, level, marks), engine, direction
+    )
+
+
+# -- what is highlighted -----------------------------------------------------------------------
+
+
+def _marks(graph: Snapshot, outputs: Sequence[Tensor], highlight: Any) -> Marks:
+    if highlight is None:
+        return Marks()
+    if isinstance(highlight, str) and highlight == "gradients":
+        return _flows(graph, outputs)
+    ends = highlight if isinstance(highlight, list | tuple) else (highlight,)
+    if len(ends) not in (1, 2) or not all(isinstance(end, Tensor) for end in ends):
+        raise InputError(
+            "draw: expected highlight to be a Tensor, a pair of Tensors, or 'gradients', got "
+            f"{highlight!r:.80}"
+        )
+    places = [_place(graph, end, "highlight") for end in ends]
+    after = {places[0]}
+    for vertex in graph.vertices:
+        if any(use.source in after for use in vertex.inputs):
+            after.add(vertex.index)
+    if len(places) == 1:
+        return Marks(frozenset(after))
+    before = {places[1]}
+    for vertex in reversed(graph.vertices):
+        if vertex.index in before:
+            before.update(use.source for use in vertex.inputs)
+    if not after & before:
+        raise GraphError("draw: no way leads from the first Tensor of highlight to the second")
+    return Marks(frozenset(after & before))
+
+
+def _flows(graph: Snapshot, outputs: Sequence[Tensor]) -> Marks:
+    """How much flows back along each arrow: measured in a backward pass that leaves no trace."""
+    if any(output.size != 1 for output in outputs):
+        raise GraphError(
+            "draw: highlight='gradients' is for results of one element, got shapes "
+            f"{', '.join(str(output.shape) for output in outputs)}; draw their np.sum"
+        )
+    place = {id(vertex.value): vertex.index for vertex in graph.vertices}
+    position = {(v.index, use.argument): use.position for v in graph.vertices for use in v.inputs}
+    flows: dict[tuple[int, int], float] = {}
+    totals: dict[int, float] = {}
+
+    def watch(edge: Any) -> None:
+        user = place[id(edge.output)]
+        flows[user, position[user, edge.argument]] = norm(edge.contribution)
+        totals[place[id(edge.input)]] = norm(edge.after)
+
+    leaves = [v.value for v in graph.vertices if v.op is None and v.requires_grad]
+    with observe(watch):
+        gradients(list(outputs), leaves, retain_graph=True)
+    return Marks(flows=flows, gradients=totals)
+
+
+def _place(graph: Snapshot, tensor: Any, option: str) -> int:
+    for vertex in graph.vertices:
+        if vertex.value is tensor:
+            return vertex.index
+    raise GraphError(
+        f"draw: {option} expected a Tensor of this graph, got {tensor!r:.80}; the result does not "
+        "depend on it"
+    )
+
+
+# -- what is refused ---------------------------------------------------------------------------
+
+
+def _check(outputs: tuple[Any, ...], names: Any, around: Any) -> None:
     if not outputs:
         raise InputError("draw: expected at least one Tensor, got none; pass the result to draw")
     for output in outputs:
@@ -131,14 +295,42 @@ def draw(
             f"draw: expected names to be a dict from name to Tensor, got {type(names).__name__}; "
             "pass names=locals() or names={'loss': loss}"
         )
-    _refuse_too_large(outputs)
-    graph = snapshot(outputs)
-    if len(graph.vertices) > LIMIT:
-        raise InputError(_too_large(f"{len(graph.vertices):,}"))
-    return Drawing(view_of(graph, names or {}))
+    if not isinstance(around, Tensor | None):
+        raise DtypeError(f"draw: expected around to be a Tensor, got {type(around).__name__}")
 
 
-def _refuse_too_large(outputs: tuple[Any, ...]) -> None:
+def _check_options(
+    level: Any,
+    collapse: Any,
+    engine: Any,
+    direction: Any,
+    constants: Any,
+    depth: Any,
+    max_nodes: Any,
+) -> None:
+    for option, value, known in (
+        ("level", level, ("compact", "normal", "full")),
+        ("engine", engine, ("auto", "dot", "builtin")),
+        ("direction", direction, ("LR", "TB")),
+        ("constants", constants, ("auto", "show", "fold")),
+    ):
+        if value not in known:
+            raise InputError(
+                f"draw: expected {option} to be one of {', '.join(map(repr, known))}, got {value!r}"
+            )
+    whole = isinstance(collapse, int) and not isinstance(collapse, bool) and collapse >= 0
+    if not whole and collapse not in ("auto", "none", "modules"):
+        raise InputError(
+            "draw: expected collapse to be 'auto', 'none', 'modules', or how many levels of "
+            f"modules to leave open, got {collapse!r}"
+        )
+    if not isinstance(depth, int) or depth < 0:
+        raise InputError(f"draw: expected depth to be 0, 1, 2, ..., got {depth!r}")
+    if max_nodes is not None and (not isinstance(max_nodes, int) or max_nodes < 1):
+        raise InputError(f"draw: expected max_nodes to be 1, 2, ..., or None, got {max_nodes!r}")
+
+
+def _refuse_too_large(outputs: tuple[Any, ...], most: int) -> None:
     """Count no further than needed: a snapshot of a million values takes seconds."""
     seen: dict[int, Any] = {}
     stack = list(outputs)
@@ -147,15 +339,12 @@ def _refuse_too_large(outputs: tuple[Any, ...]) -> None:
         if id(tensor) in seen:
             continue
         seen[id(tensor)] = tensor
-        if len(seen) > LIMIT:
-            raise InputError(_too_large(f"more than {LIMIT:,}"))
+        if len(seen) > most:
+            raise InputError(
+                f"draw: expected a graph of at most {most:,} values, got more; use around=t, "
+                "depth=3 for what is near a Tensor t, or max_nodes=None for no limit (it may take "
+                "minutes)"
+            )
         record = getattr(tensor, "node", None)
         inputs = (record and record.inputs) or ()
         stack.extend(source for source in inputs if isinstance(source, Tensor))
-
-
-def _too_large(count: str) -> str:
-    return (
-        f"draw: expected a graph of at most {LIMIT:,} values, got {count}; draw an earlier Tensor, "
-        "detach() what it starts from, or build the same model with fewer layers or steps"
-    )

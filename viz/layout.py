@@ -1,24 +1,25 @@
-"""Where boxes and arrows go: a layered layout, left to right, on numbers only.
+"""Where boxes, arrows and frames go: a layered layout, left to right, on numbers only.
 
-After K. Sugiyama, S. Tagawa, M. Toda, "Methods for visual understanding of hierarchical system
-structures", 1981: columns, then the order inside each column, then coordinates. Loops all the way:
-a graph may be deeper than Python's stack. Same input, same output, to the last digit.
+Every group of boxes has a frame, and is laid out in it for itself, the innermost first; in what is
+around it the frame is one big box, with points on its border where lines come in and leave. So no
+frame has a stranger in it, and no line cuts one that it has no business in.
+
+Loops all the way: a graph may be deeper than Python's stack. Same input, same output, to the last
+digit.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+
+from viz.layers import BEND, PORT, Level, Line, Sheet, arrange
+
+__all__ = ["PORT", "Layout", "Point", "layout"]
 
 Point = tuple[float, float]
 
-GAP = 16.0  # between two boxes of a column
-BEND = 44.0  # between two columns, for arrows to change their height in
-PORT = 17.0  # between two arrows that end at the same box
-SWEEPS = 12
-LANES = 30_000  # points on long arrows; beyond that, the longest pass behind boxes
+PAD = 14.0  # between a frame and what is in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,231 +30,167 @@ class Layout:
         corners: top left corner of every box.
         routes: per arrow (x0, x1, y) stretches of level line, joined by curves; of several long
             arrows from the same box, one is drawn whole and the others branch off it.
+        frames: per group (x, y, width, height).
         width: of everything.
         height: of everything.
     """
 
     corners: tuple[Point, ...]
     routes: tuple[tuple[tuple[float, float, float], ...], ...]
+    frames: tuple[tuple[float, float, float, float], ...]
     width: float
     height: float
 
 
 def layout(
-    sizes: Sequence[Point], arrows: Sequence[tuple[int, int]], labels: Sequence[float]
+    sizes: Sequence[Point],
+    arrows: Sequence[tuple[int, int]],
+    labels: Sequence[Point],
+    *,
+    homes: Sequence[int] = (),
+    frames: Sequence[tuple[int, float, float]] = (),
 ) -> Layout:
-    """Place boxes and arrows.
+    """Place boxes, arrows and frames.
 
     Args:
-        sizes: (width, height) per box.
+        sizes: (width, height) per box. A box has room for the labels of its arrows if it is as
+            high as their number times the largest breadth, or PORT.
         arrows: (source, target) indices with source < target, ordered by target.
-        labels: width of the text at the end of each arrow.
+        labels: (length, breadth) per arrow: room for the text at its end, along and across it.
+        homes: per box the innermost group it is in, -1 for none.
+        frames: per group (the group around it or -1, width and height of its title); the group
+            around has the smaller index. No group may depend on what depends on it.
     """
-    rank, depth = _ranks(len(sizes), arrows)
-    columns, chains, links = _columns(rank, arrows)
-    _order(columns, links)
-    heights = [size[1] for size in sizes] + [0.0] * (len(links) - len(sizes))
-    y = _heights(columns, links, heights, depth + [0] * (len(links) - len(sizes)))
-
-    # Where each arrow was before its last curve: at its source, or at a point of its lane.
-    before = [y[chains[source].get(rank[target] - 1, source)] for source, target in arrows]
-    ends = _ports(arrows, before, y)
-    widths = [max((sizes[i][0] for i in column if i < len(sizes)), default=0) for column in columns]
-    bends, tails = [BEND] * len(columns), [0.0] * len(columns)
-    for (_, target), start, end, label in zip(arrows, before, ends, labels, strict=True):
-        r = rank[target]
-        bends[r] = max(bends[r], min(160.0, abs(end - start) / 3))
-        tails[r] = max(tails[r], label)
-    left, x = [], 0.0
-    for column, width in enumerate(widths):
-        x += bends[column] + tails[column] if column else 0.0
-        left.append(x)
-        x += width
-
-    corners = tuple(
-        (left[r] + (widths[r] - w) / 2, y[i] - h / 2)
-        for i, (r, (w, h)) in enumerate(zip(rank, sizes, strict=True))
-    )
-    routes = []
-    drawn = list(rank)  # how far the lane of each source is drawn: later arrows branch off it
-    for (source, target), end in zip(arrows, ends, strict=True):
-        first = min(drawn[source], rank[target] - 1)
-        route = []
-        for r in range(first, rank[target]):
-            if r == rank[source]:
-                start, level = corners[source][0] + sizes[source][0], y[source]
-            elif r in chains[source]:
-                start, level = left[r], y[chains[source][r]]
-            else:
-                break
-            drawn[source] = max(drawn[source], r)
-            right = left[r] + widths[r]
-            route.append((right if r == first > rank[source] else start, right, level))
-        route.append((left[rank[target]] - tails[rank[target]], corners[target][0], end))
-        routes.append(tuple(route))
-    return Layout(
-        corners, tuple(routes), x, max(a + b / 2 for a, b in zip(y, heights, strict=True))
-    )
-
-
-def _ranks(count: int, arrows: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
-    """The column of each box, and the length of the longest path to it.
-
-    Both are the same but for leaves, and for results made of leaves and at most one other result:
-    these stand as far right as their first use allows.
-    """
-    depth, op_inputs, has_inputs = [0] * count, [0] * count, [False] * count
-    users: list[list[int]] = [[] for _ in range(count)]
+    sheet = Sheet()
+    depth = [0] * len(sizes)
     for source, target in arrows:
         depth[target] = max(depth[target], depth[source] + 1)
-        has_inputs[target] = True
-        op_inputs[target] += has_inputs[source]
-        users[source].append(target)
-    rank = list(depth)
-    for i in reversed(range(count)):
-        if op_inputs[i] < 2 and users[i]:
-            rank[i] = min(rank[user] for user in users[i]) - 1
-    return rank, depth
+    for size, steps in zip(sizes, depth, strict=True):
+        sheet.add(size, steps)
+    levels = [Level() for _ in range(len(frames) + 1)]  # the last is outside of all: number -1
+    homes = list(homes) or [-1] * len(sizes)
+    for box, home in enumerate(homes):
+        levels[home].members.append(box)
+    for around, _, _ in frames:
+        frame = sheet.add()
+        sheet.ports[frame] = [], []
+        levels[around].members.append(frame)
+    joints = _split(arrows, labels, homes, [frame[0] for frame in frames], levels, sheet)
+
+    for group in reversed(range(len(frames))):
+        _, title_width, title_height = frames[group]
+        level, frame = levels[group], len(sizes) + group
+        level.width = title_width
+        arrange(level, sheet, PAD)
+        sheet.width[frame] = level.width
+        sheet.height[frame] = title_height + level.height + 2 * PAD
+        for inside, port in joints[group]:
+            sheet.shift[port] = title_height + PAD + sheet.y[inside] - sheet.height[frame] / 2
+        for ports in sheet.ports[frame]:
+            ports.sort(key=sheet.shift.__getitem__)
+    arrange(levels[-1], sheet, 0.0)
+
+    first = len(sizes)
+    _move(levels, range(first, first + len(frames)), [title[2] for title in frames], sheet)
+    return Layout(
+        tuple((sheet.x[i], sheet.y[i] - sizes[i][1] / 2) for i in range(len(sizes))),
+        tuple(_routes(len(arrows), sheet)),
+        tuple(
+            (sheet.x[i], sheet.y[i] - sheet.height[i] / 2, sheet.width[i], sheet.height[i])
+            for i in range(first, first + len(frames))
+        ),
+        levels[-1].width,
+        levels[-1].height,
+    )
 
 
-def _columns(
-    rank: list[int], arrows: Sequence[tuple[int, int]]
-) -> tuple[list[list[int]], list[dict[int, int]], list[tuple[list[int], list[int]]]]:
-    """Give long arrows a lane: one point in every column that they pass.
-
-    All arrows from the same source share one lane, and branch off it where they are used: a weight
-    that an unrolled network uses a thousand times is one line, not half a million points.
+def _split(
+    arrows: Sequence[tuple[int, int]],
+    labels: Sequence[Point],
+    homes: Sequence[int],
+    around: Sequence[int],
+    levels: Sequence[Level],
+    sheet: Sheet,
+) -> list[list[tuple[int, int]]]:
+    """Cut the arrows at the frames, and give each level its lines.
 
     Returns:
-        Members of each column (points are numbered after the boxes), per box its points by column,
-        and per member its neighbours to the left and to the right.
+        Per group where lines cross its border: the point as seen from inside, and from outside.
     """
-    columns: list[list[int]] = [[] for _ in range(max(rank) + 1)]
-    for i, r in enumerate(rank):
-        columns[r].append(i)
-    chains: list[dict[int, int]] = [{} for _ in rank]
-    links: list[tuple[list[int], list[int]]] = [([], []) for _ in rank]
-    for source, target in sorted(arrows, key=lambda arrow: rank[arrow[1]] - rank[arrow[0]]):
-        last = source
-        if len(links) + rank[target] - rank[source] < LANES:
-            for r in range(rank[source] + 1, rank[target]):
-                if r not in chains[source]:
-                    chains[source][r] = len(links)
-                    columns[r].append(len(links))
-                    links.append(([last], []))
-                    links[last][1].append(chains[source][r])
-                last = chains[source][r]
-        if rank[target] == rank[source] + 1 or last != source:
-            links[last][1].append(target)
-            links[target][0].append(last)
-    return columns, chains, links
+    paths: list[list[int]] = []  # per group all around it and itself, from outside inwards
+    for group, outer in enumerate(around):
+        paths.append([*(paths[outer] if outer >= 0 else []), group])
+    paths.append([])  # number -1: outside of all
+    joints: list[list[tuple[int, int]]] = [[] for _ in around]
+    crossed: dict[tuple[int, int, int], int] = {}
+
+    def cross(group: int, side: int, box: int, point: int) -> int:
+        """Lead lines that come from a box, and now from a point, into (0) or out of (1) a group.
+
+        They cross its border together: what comes after the first only gets the point behind it.
+        """
+        key = group, side, box
+        if key not in crossed:
+            frame, depth = len(homes) + group, sheet.depth[box]
+            inside, port = sheet.add((PAD, 0.0), depth), sheet.add((0.0, 0.0), depth, frame)
+            (levels[group].exits if side else levels[group].entries).append(inside)
+            sheet.ports[frame][side].append(port)
+            joints[group].append((inside, port))
+            first, second = (inside, port) if side else (port, inside)
+            levels[group if side else around[group]].lines.append(
+                Line(point, first, -1, (0.0, 0.0))
+            )
+            sheet.before[second] = first
+            crossed[key] = second
+        return crossed[key]
+
+    for number, ((source, target), label) in enumerate(zip(arrows, labels, strict=True)):
+        out, into = paths[homes[source]], paths[homes[target]]
+        shared = sum(a == b for a, b in zip(out, into, strict=False))
+        point = source
+        for group in reversed(out[shared:]):
+            point = cross(group, 1, source, point)
+        for group in into[shared:]:
+            point = cross(group, 0, source, point)
+        levels[homes[target]].lines.append(Line(point, target, number, label))
+    return joints
 
 
-def _order(columns: list[list[int]], links: list[tuple[list[int], list[int]]]) -> None:
-    """Order every column so that few arrows cross: sort by the mean place of the neighbours."""
-    place = [0.0] * len(links)
-    for column in columns:
-        for position, i in enumerate(column):
-            place[i] = position
-    best, fewest = [list(column) for column in columns], _crossings(columns, links, place)
-    for sweep in range(SWEEPS):
-        if not fewest:
-            break
-        side = sweep % 2
-        for column in columns[::-1] if side else columns:
-            mean = {
-                i: sum(place[j] for j in links[i][side]) / len(links[i][side])
-                if links[i][side]
-                else place[i]
-                for i in column
-            }
-            column.sort(key=mean.__getitem__)
-            for position, i in enumerate(column):
-                place[i] = position
-        crossings = _crossings(columns, links, place)
-        if crossings < fewest:
-            best, fewest = [list(column) for column in columns], crossings
-    columns[:] = best
+def _move(
+    levels: Sequence[Level], frames: Sequence[int], titles: Sequence[float], sheet: Sheet
+) -> None:
+    """Move all to where their level is in the picture, from the outermost level inwards."""
+    for level, frame, title in zip(levels, frames, titles, strict=False):
+        x, y = sheet.x[frame], sheet.y[frame] - sheet.height[frame] / 2 + title + PAD
+        for i in (i for column in level.columns for i in column):
+            for p in {i, *sheet.on(i, 0), *sheet.on(i, 1)}:
+                start, stop = sheet.stretch[p]
+                sheet.stretch[p] = start + x, stop + x
+                sheet.x[p] += x
+                sheet.y[p] += y
+        for line in level.lines:
+            if line.arrow >= 0:
+                start, stop, end, last = sheet.ends[line.arrow]
+                sheet.ends[line.arrow] = start + x, stop + x, end + y, last
 
 
-def _crossings(
-    columns: list[list[int]], links: list[tuple[list[int], list[int]]], place: list[float]
-) -> int:
-    total = 0
-    for column in columns:
-        passed: list[float] = []
-        for i in column:
-            ends = [place[j] for j in links[i][1]]
-            total += sum(len(passed) - bisect_right(passed, end) for end in ends)
-            for end in ends:
-                insort(passed, end)
-    return total
-
-
-def _heights(
-    columns: list[list[int]],
-    links: list[tuple[list[int], list[int]]],
-    heights: list[float],
-    depth: list[int],
-) -> list[float]:
-    """The y of every centre: as level with its neighbours as order and gaps allow.
-
-    The deeper the computation that an arrow comes from, the more it insists on being level: what
-    the eye follows is straight, and leaves give way.
-    """
-    y = [0.0] * len(links)
-    for sweep in range(SWEEPS):
-        side = sweep % 2
-        for column in columns[::-1] if side else columns:
-            wanted, force = [], []
-            for i in column:
-                if sweep < SWEEPS - 2:
-                    near = links[i][side] or links[i][1 - side]
-                else:
-                    near = links[i][0] + links[i][1]
-                pulls = [1.0 + 20.0 * min(depth[i], depth[j]) ** 3 for j in near]
-                force.append(sum(pulls) or 1.0)
-                wanted.append(
-                    sum(pull * y[j] for pull, j in zip(pulls, near, strict=True)) / force[-1]
-                    if near
-                    else y[i]
-                )
-            settled = _settle(wanted, force, [heights[i] for i in column])
-            for i, centre in zip(column, settled, strict=True):
-                y[i] = centre
-    top = min(centre - height / 2 for centre, height in zip(y, heights, strict=True))
-    return [centre - top for centre in y]
-
-
-def _settle(wanted: list[float], force: list[float], heights: list[float]) -> list[float]:
-    """Centres closest to `wanted` (least squares) in this order and without overlap.
-
-    Measured from a stack without slack, the centres must only not decrease: isotonic regression,
-    solved exactly by pooling neighbours that are in each other's way.
-    """
-    stacked = [heights[0] / 2]
-    for above, below in pairwise(heights):
-        stacked.append(stacked[-1] + (above + below) / 2 + GAP)
-    pools: list[tuple[float, float, int]] = []  # (mean, force, how many)
-    for want, strength, offset in zip(wanted, force, stacked, strict=True):
-        pool = (want - offset, strength, 1)
-        while pools and pools[-1][0] >= pool[0]:
-            mean, total, count = pools.pop()
-            both = total + pool[1]
-            pool = ((mean * total + pool[0] * pool[1]) / both, both, count + pool[2])
-        pools.append(pool)
-    means = [mean for mean, _, count in pools for _ in range(count)]
-    return [mean + offset for mean, offset in zip(means, stacked, strict=True)]
-
-
-def _ports(arrows: Sequence[tuple[int, int]], before: list[float], y: list[float]) -> list[float]:
-    """The height at which each arrow ends: from top to bottom as the arrows come in."""
-    incoming: dict[int, list[int]] = {}
-    for number, (_, target) in enumerate(arrows):
-        incoming.setdefault(target, []).append(number)
-    ends = [0.0] * len(arrows)
-    for target, numbers in incoming.items():
-        numbers.sort(key=before.__getitem__)
-        for position, number in enumerate(numbers):
-            ends[number] = y[target] + (position - (len(numbers) - 1) / 2) * PORT
-    return ends
+def _routes(count: int, sheet: Sheet) -> Iterator[tuple[tuple[float, float, float], ...]]:
+    """Per arrow the way back to its box, or to where an earlier arrow has come by."""
+    drawn = [False] * len(sheet.y)
+    for number in range(count):
+        start, stop, y, point = sheet.ends[number]
+        route = [(start, stop, y)]
+        while point >= 0:
+            start, stop = sheet.stretch[point]
+            if drawn[point]:
+                start = stop
+            # No curve between what is on both sides of a border, or on the same height.
+            if route[-1][0] - stop < BEND / 2 or sheet.y[point] == route[-1][2]:
+                route[-1] = start, *route[-1][1:]
+            else:
+                route.append((start, stop, sheet.y[point]))
+            if drawn[point]:
+                break
+            drawn[point] = True
+            point = sheet.before[point]
+        yield tuple(reversed(route))

@@ -5,99 +5,186 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
 from xml.sax.saxutils import escape
 
-from viz.layout import PORT, Point, layout
-from viz.view import Arrow, Box, View
+from viz.layout import PORT, Layout, Point, layout
+from viz.view import Arrow, Box, Frame, View
+
+Direction = Literal["LR", "TB"]
+Route = Sequence[tuple[float, float, float]]
 
 MARGIN = 20.0
 TITLE, SMALL = 13.0, 11.0  # font sizes
 ADVANCE = 0.615  # width of a character in a monospaced font, of its size
 LEADING = 1.35  # from line to line
+HEAD = 8.0  # length of an arrow's head
 
 # The picture paints its own ground, so it is readable wherever it is put; a dark browser gets dark
 # colours. Kinds differ in border and corners too: colour alone is lost in print and on many eyes.
-_STYLE = """
+STYLE = """
 #ID{font:11px ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace}
 #ID text{fill:#1b1f24}#ID .title{font-size:13px;font-weight:bold}#ID .quiet{fill:#57606a}
 #ID .ground{fill:#fff}#ID rect{fill:#f3f5f7;stroke:#57606a;stroke-width:1.2}
 #ID .op rect{fill:#e3effb;stroke:#0a5a9c}
 #ID .input rect{stroke-dasharray:5 3}
 #ID .parameter rect{fill:#fdf0d5;stroke:#8a5300;stroke-width:2.6}
+#ID .module rect{fill:#e9e6f7;stroke:#5a4a9c;stroke-width:2}
 #ID .freed rect{stroke-dasharray:2 3}
+#ID .frame rect{fill:#5a4a9c;fill-opacity:.05;stroke:#5a4a9c;stroke-opacity:.6}
+#ID .frame text{fill:#5a4a9c}
 #ID rect.ground{stroke:none}#ID rect.rim{fill:none;stroke-width:1.2;stroke-dasharray:none}
-#ID path{fill:none;stroke:#57606a;stroke-width:1.4}#ID .constant{stroke-dasharray:5 3}
-#ID .head{fill:#57606a;stroke:none}
+#ID path{fill:none;stroke:#57606a;stroke-width:1.4}#ID .constant path{stroke-dasharray:5 3}
+#ID path.head{fill:#57606a;stroke:none}
+#ID .marked rect{stroke:#b34700;stroke-width:4;stroke-dasharray:none}
+#ID .marked path{stroke:#b34700;stroke-width:3}#ID .marked path.head{fill:#b34700;stroke:none}
 @media (prefers-color-scheme:dark){
 #ID text{fill:#e6edf3}#ID .quiet{fill:#a5b0bb}
 #ID .ground{fill:#12161b}#ID rect{fill:#1f262d;stroke:#a5b0bb}
 #ID .op rect{fill:#12304a;stroke:#6cb6ff}#ID .parameter rect{fill:#3d2d0d;stroke:#e0a83e}
-#ID path{stroke:#a5b0bb}#ID .head{fill:#a5b0bb}
+#ID .module rect{fill:#2a2547;stroke:#b3a6f2}
+#ID .frame rect{fill:#b3a6f2;stroke:#b3a6f2}#ID .frame text{fill:#b3a6f2}
+#ID path{stroke:#a5b0bb}#ID path.head{fill:#a5b0bb}
+#ID .marked rect,#ID .marked path{stroke:#ff9d5c}#ID .marked path.head{fill:#ff9d5c}
 }
 """
 _LEGEND = {
     "op": "result of an op",
     "parameter": "parameter: a leaf that gets a gradient",
     "input": "input or constant: no gradient",
+    "module": "a module, drawn as one",
     "output": "double border: output",
 }
 
 
-def svg_of(view: View) -> str:
-    """Draw a view; the same view gives the same text, byte for byte."""
-    fan_in = [0] * len(view.boxes)
+def own_id(view: View) -> str:
+    """What all ids of a picture begin with: pictures share a page, and each has its own."""
+    return "g" + hashlib.sha256(repr(view).encode()).hexdigest()[:10]
+
+
+def svg_of(view: View, direction: Direction = "LR", *, both_ways: bool = False) -> str:
+    """Draw a view; the same view gives the same text, byte for byte.
+
+    Args:
+        view: what to draw.
+        direction: of the forward pass: "LR", from left to right, or "TB", from top to bottom.
+        both_ways: for the page: whole arrows with a head at either end, of which a style sheet
+            hides one, and no legend.
+    """
+    down = direction == "TB"
+    sizes = _sizes(view, down)
+    placed = _placed(view, sizes, down)
+    legend, legend_size = ("", (0.0, 0.0)) if both_ways else _legend(view)
+    drawn = (placed.height, placed.width) if down else (placed.width, placed.height)
+    width = max(drawn[0], legend_size[0]) + 2 * MARGIN
+    height = drawn[1] + 2 * MARGIN + (legend_size[1] + MARGIN if legend else 0)
+    own = own_id(view)
+    corners = [(y, x) if down else (x, y) for x, y in placed.corners]
+    routes = _whole_routes(view, placed) if both_ways else placed.routes
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" xml:space="preserve" id="{own}" role="img" ',
+        f'width="{_n(width)}" height="{_n(height)}" viewBox="0 0 {_n(width)} {_n(height)}">\n',
+        f"<title>{_escape(view.summary)}</title>\n",
+        f"<style>{STYLE.replace('ID', own)}</style>\n",
+        f'<rect class="ground" width="{_n(width)}" height="{_n(height)}"/>\n',
+        f'<g transform="translate({_n((width - drawn[0]) / 2)} {_n(MARGIN)})">\n',
+        *(_frame(f, box, down) for f, box in zip(view.frames, placed.frames, strict=True)),
+        *(
+            _arrow(arrow, route, f"{own}-a{k}", down, both_ways)
+            for k, (arrow, route) in enumerate(zip(view.arrows, routes, strict=True))
+        ),
+        *(
+            _box(box, corner, size, f"{own}-{box.index}")
+            for box, corner, size in zip(view.boxes, corners, sizes, strict=True)
+        ),
+        "</g>\n",
+    ]
+    if legend:
+        below = drawn[1] + 2 * MARGIN
+        parts.append(f'<g transform="translate({_n(MARGIN)} {_n(below)})">\n{legend}</g>\n')
+    return "".join([*parts, "</svg>\n"])
+
+
+# -- sizes and places --------------------------------------------------------------------------
+
+
+def _sizes(view: View, down: bool) -> list[Point]:
+    labels: dict[int, list[float]] = {}
     for arrow in view.arrows:
-        fan_in[arrow.target] += 1
-    sizes = [_size(box, fan_in[box.index]) for box in view.boxes]
-    placed = layout(
-        sizes,
+        labels.setdefault(arrow.target, []).append(_label(arrow, down)[1])
+    # Arrows come in beside each other, as far apart as the broadest of their labels needs.
+    ports = [0.0] * len(view.boxes)
+    for target, breadths in labels.items():
+        ports[target] = len(breadths) * max(PORT, *breadths)
+    return [_size(box, ports[box.index], down) for box in view.boxes]
+
+
+def _label(arrow: Arrow, down: bool) -> Point:
+    """Room for the label, along the arrow and across it, and for the arrow's head."""
+    if not arrow.label:
+        return HEAD + 4, 0.0
+    width, height = _width(arrow.label, SMALL), SMALL * LEADING
+    return (height + HEAD + 14, 2 * width + 12) if down else (width + HEAD + 14, height)
+
+
+def _placed(view: View, sizes: list[Point], down: bool) -> Layout:
+    """Places in the direction of the flow: from top to bottom, x is what y is in the picture."""
+    titles = [(_width(frame.title, SMALL) + 16, SMALL * LEADING + 4) for frame in view.frames]
+    return layout(
+        [(h, w) for w, h in sizes] if down else sizes,
         [(arrow.source, arrow.target) for arrow in view.arrows],
-        [_width(arrow.label, SMALL) + 22 if arrow.label else 12.0 for arrow in view.arrows],
-    )
-    legend, legend_size = _legend(view)
-    width = max(placed.width, legend_size[0]) + 2 * MARGIN
-    height = placed.height + legend_size[1] + 3 * MARGIN
-    # Pictures share a page, and so the ids and styles on it: each has its own, from its content.
-    own = "g" + hashlib.sha256(repr(view).encode()).hexdigest()[:10]
-    return "".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" id="{own}" role="img" width="{_n(width)}" ',
-            f'height="{_n(height)}" viewBox="0 0 {_n(width)} {_n(height)}">\n',
-            f"<title>{_escape(view.summary)}</title>\n",
-            f"<style>{_STYLE.replace('ID', own)}</style>\n",
-            f'<rect class="ground" width="{_n(width)}" height="{_n(height)}"/>\n',
-            f'<g transform="translate({_n((width - placed.width) / 2)} {_n(MARGIN)})">\n',
-            *(
-                _arrow(arrow, route)
-                for arrow, route in zip(view.arrows, placed.routes, strict=True)
-            ),
-            *(
-                _box(box, corner, size, f"{own}-{box.index}")
-                for box, corner, size in zip(view.boxes, placed.corners, sizes, strict=True)
-            ),
-            "</g>\n",
-            f'<g transform="translate({_n(MARGIN)} {_n(placed.height + 2 * MARGIN)})">\n',
-            legend,
-            "</g>\n</svg>\n",
-        ]
+        [_label(arrow, down) for arrow in view.arrows],
+        homes=[box.frame for box in view.boxes],
+        frames=[
+            (frame.parent, *(reversed(title) if down else title))
+            for frame, title in zip(view.frames, titles, strict=True)
+        ],
     )
 
 
-def _size(box: Box, arrows: int) -> Point:
+def _whole_routes(view: View, placed: Layout) -> list[Route]:
+    """Arrows that branch off an earlier one, with what they share with it."""
+    whole: list[Route] = []
+    earlier: dict[int, list[Route]] = {}
+    for arrow, route in zip(view.arrows, placed.routes, strict=True):
+        known = earlier.setdefault(arrow.source, [])
+        known.append(_with_start(route, known))
+        whole.append(known[-1])
+    return whole
+
+
+def _with_start(route: Route, earlier: Sequence[Route]) -> Route:
+    """A route from the box that it comes from, if it begins on another one from there."""
+    x, end, y = route[0]
+    for other in earlier:
+        for k, (x0, x1, level) in enumerate(other):
+            if level == y and x0 <= x <= x1:
+                return (*other[:k], (x0, end, y), *route[1:])
+    return route
+
+
+def _size(box: Box, ports: float, down: bool) -> Point:
     width = max([_width(box.title, TITLE)] + [_width(line, SMALL) for line in box.lines])
     height = TITLE * LEADING + len(box.lines) * SMALL * LEADING + 12
     rim = 8.0 if box.is_output else 0.0
-    return width + 24 + rim, max(height, arrows * PORT) + rim
+    width, height = width + 24 + rim, height + rim
+    return (max(width, ports), height) if down else (width, max(height, ports))
+
+
+# -- what is drawn -----------------------------------------------------------------------------
 
 
 def _box(box: Box, corner: Point, size: Point, own: str) -> str:
     (x, y), (width, height) = corner, size
-    classes = f"{box.kind} freed" if box.freed else box.kind
-    parts = [f'<g id="{own}" class="{classes}"><title>{_escape(box.description)}</title>']
-    corner_radius = 12 if box.kind == "op" else 0
+    classes = [box.kind, *["freed"] * box.freed, *["marked"] * box.marked]
+    parts = [f'<g id="{own}" class="{" ".join(classes)}"><title>{_escape(box.description)}</title>']
+    corner_radius = {"op": 12, "module": 4}.get(box.kind, 0)
+    if box.times > 1:
+        parts.append(_rect(x + 5, y + 5, width, height, corner_radius))
     parts.append(_rect(x, y, width, height, corner_radius))
     if box.is_output:
-        inner = corner_radius and corner_radius - 4
+        inner = max(corner_radius - 4, 0)
         parts.append(_rect(x + 4, y + 4, width - 8, height - 8, inner, "rim"))
     text_height = TITLE * LEADING + len(box.lines) * SMALL * LEADING
     baseline = y + (height - text_height) / 2 + TITLE
@@ -107,18 +194,45 @@ def _box(box: Box, corner: Point, size: Point, own: str) -> str:
     return "".join([*parts, "</g>\n"])
 
 
-def _arrow(arrow: Arrow, route: Sequence[tuple[float, float, float]]) -> str:
+def _frame(frame: Frame, place: tuple[float, float, float, float], down: bool) -> str:
+    x, y, width, height = place
+    if down:
+        x, y, width, height = y, x, height, width
+    title = _text(x + 8, y + SMALL + 5, frame.title, SMALL, "title", "start")
+    return f'<g class="frame">{_rect(x, y, width, height, 8)}{title}</g>\n'
+
+
+def _arrow(arrow: Arrow, route: Route, own: str, down: bool, both_ways: bool) -> str:
+    def at(x: float, y: float) -> str:
+        return f"{_n(y)} {_n(x)}" if down else f"{_n(x)} {_n(y)}"
+
     start, x, y = route[0]
-    path = [f"M{_n(start)} {_n(y)}H{_n(x)}"]
-    for left, right, level in route[1:]:
-        middle = _n((x + left) / 2)
-        path.append(f"C{middle} {_n(y)} {middle} {_n(level)} {_n(left)} {_n(level)}")
-        x, y = right, level
-        path.append(f"H{_n(x)}")
-    kind = "" if arrow.carries else ' class="constant"'
-    head = f'<path class="head" d="M{_n(x)} {_n(y)}l-8 -4v8z"/>'
-    label = _text(x - 11, y - 3, arrow.label, SMALL, "quiet", "end") if arrow.label else ""
-    return f'<path{kind} d="{"".join(path)}"/>{head}{label}\n'
+    path = [f"M{at(start, y)}L{at(x, y)}"]
+    for (_, before, y0), (after, end, y1) in pairwise(route):
+        middle = (before + after) / 2
+        path.append(f"C{at(middle, y0)} {at(middle, y1)} {at(after, y1)}L{at(end, y1)}")
+        x, y = end, y1
+    heads = [_head(x, y, HEAD, down, "head")]
+    if both_ways:
+        heads.append(_head(start, route[0][2], -HEAD, down, "head back"))
+    label = ""
+    if arrow.label:
+        place = (y + 5, x - HEAD - 5, "start") if down else (x - HEAD - 3, y - 4, "end")
+        label = _text(place[0], place[1], arrow.label, SMALL, "quiet", place[2])
+    classes = ["arrow", *["constant"] * (not arrow.carries), *["marked"] * arrow.marked]
+    width = "" if arrow.weight is None else f' style="stroke-width:{_n(1 + 6 * arrow.weight**0.5)}"'
+    words = [w for w in (arrow.argument, arrow.formula and f"gradient: {arrow.formula}") if w]
+    tooltip = f"<title>{_escape(': '.join(words))}</title>" if words else ""
+    return (
+        f'<g id="{own}" class="{" ".join(classes)}">{tooltip}'
+        f'<path{width} d="{"".join(path)}"/>{"".join(heads)}{label}</g>\n'
+    )
+
+
+def _head(x: float, y: float, length: float, down: bool, kind: str) -> str:
+    if down:
+        return f'<path class="{kind}" d="M{_n(y)} {_n(x)}l-4 {_n(-length)}h8z"/>'
+    return f'<path class="{kind}" d="M{_n(x)} {_n(y)}l{_n(-length)} -4v8z"/>'
 
 
 def _legend(view: View) -> tuple[str, Point]:
@@ -127,15 +241,21 @@ def _legend(view: View) -> tuple[str, Point]:
     kinds = {box.kind for box in view.boxes}
     for kind, meaning in _LEGEND.items():
         if kind in kinds or kind == "output":
-            parts.append(f'<g class="{kind}">{_rect(x + 2, 0, 22, 12, 6 if kind == "op" else 0)}')
+            corner = {"op": 6, "module": 3}.get(kind, 0)
+            parts.append(f'<g class="{kind}">{_rect(x + 2, 0, 22, 12, corner)}')
             if kind == "output":
                 parts.append(_rect(x - 1, -3, 28, 18, 0, "rim"))
             parts.append(_text(x + 34, 10, meaning, SMALL, "quiet", "start") + "</g>\n")
             x += 34 + _width(meaning, SMALL) + 20
-    for number, note in enumerate(view.notes, 1):
-        parts.append(_text(0, 14 + number * 18, note, SMALL, anchor="start") + "\n")
+    notes = list(view.notes)
+    if any(arrow.formula and arrow.weight is None for arrow in view.arrows):
+        notes.insert(
+            0, "On an arrow: what flows back along it; g is the gradient that arrives at its head."
+        )
+    for number, note in enumerate(notes, 1):
+        parts.append(_text(0, 14 + number * 18, note, SMALL, "quiet", "start") + "\n")
         x = max(x, _width(note, SMALL) + 20)
-    return "".join(parts), (x - 20, 12 + 18.0 * len(view.notes))
+    return "".join(parts), (x - 20, 12 + 18.0 * len(notes))
 
 
 def _rect(
@@ -164,7 +284,8 @@ def _width(text: str, size: float) -> float:
 
 def _n(number: float) -> str:
     """A coordinate, to a tenth of a pixel."""
-    return f"{number:.1f}".removesuffix(".0")
+    text = f"{number:.1f}".removesuffix(".0")
+    return "0" if text == "-0" else text
 
 
 def _escape(text: str) -> str:

@@ -5,80 +5,64 @@ A view holds text only, no Tensor: it is what was true when it was taken, and ke
 
 from __future__ import annotations
 
-import math
-import reprlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-
-from tinygrad_edu import Tensor
-from tinygrad_edu.graph import Snapshot, Vertex
+from tinygrad_edu.graph import Snapshot, Use, Vertex
+from viz import words
+from viz.folding import FULL, Plan, Unit
+from viz.naming import SELECT, Wording, called
+from viz.words import plain, shorten
 
 SYMMETRIC = ("add", "multiply", "maximum", "minimum")  # which argument is which does not matter
 
-Kind = Literal["parameter", "input", "op"]
+Kind = Literal["parameter", "input", "op", "module"]
+Level = Literal["compact", "normal", "full"]
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """One value of the graph, in words.
+    """One value of the graph, or several that are drawn as one, in words.
 
     Attributes:
         index: its place in the view, a topological order.
-        kind: a leaf that wants a gradient, a leaf that does not, or the result of an op.
-        is_output: whether the picture was asked for this value.
-        freed: whether a backward pass has dropped what it was made of.
+        kind: a leaf that wants a gradient, a leaf that does not, the result of an op, or several.
+        name: what formulas and sentences call it.
+        title: the large print: "h = tanh", "W1", "layer0 … layer11".
+        lines: the small print below it.
+        description: everything known, for a tooltip: a line per fact.
         op: name of its op, "" for a leaf.
-        name: the user's name for it, "" if there is none.
+        expression: how it was computed, "X @ W1"; "" where that is too long.
         shape: "(4, 3)".
         dtype: "float64".
-        value: of a single number; else "".
+        value: the number, or from where to where its numbers reach.
         grad: summary of its gradient, "–" before there is one, "" where none is expected.
-        options: what the op was told besides its arrays.
-        scope: the `tg.scope(...)` it was made in.
+        times: how many modules alike it stands for.
+        frame: index of the frame that it is in, -1 for none.
+        is_output: whether the picture was asked for this value.
+        freed: whether a backward pass has dropped what it was made of.
+        marked: whether it is highlighted.
     """
 
     index: int
     kind: Kind
-    is_output: bool
-    freed: bool
-    op: str
     name: str
-    shape: str
-    dtype: str
-    value: str
-    grad: str
-    options: str
-    scope: str
-
-    @property
-    def title(self) -> str:
-        """What it is: "h = tanh", "W1", "input"."""
-        name, op = shorten(self.name, 20), shorten(self.op, 24)
-        return f"{name} = {op}" if name and op else name or op or self.kind
-
-    @property
-    def lines(self) -> list[str]:
-        """The smaller print below the title."""
-        value = f" = {self.value}" if self.value else ""
-        lines = [shorten(self.options), f"{self.shape} {self.dtype}{value}".strip()]
-        if self.grad:
-            lines.append(f"grad {self.grad}")
-        if self.freed:
-            lines.append("inputs freed by backward()")
-        return [line for line in lines if line]
-
-    @property
-    def description(self) -> str:
-        """Everything known, for a tooltip: nothing shortened but what would fill the screen."""
-        what = f"output, {self.kind}" if self.is_output else self.kind
-        facts = [f"{self.index}: {what} {shorten(self.name, 200)}".rstrip()]
-        named = {"op": self.op, "options": self.options, "shape": self.shape, "dtype": self.dtype}
-        named |= {"value": self.value, "gradient": self.grad, "scope": self.scope}
-        facts += [f"{key}: {shorten(text, 200)}" for key, text in named.items() if text]
-        return "\n".join(facts + ["inputs freed by backward()"] * self.freed)
+    title: str
+    lines: tuple[str, ...] = ()
+    description: str = ""
+    op: str = ""
+    expression: str = ""
+    shape: str = ""
+    dtype: str = ""
+    value: str = ""
+    grad: str = ""
+    times: int = 1
+    frame: int = -1
+    is_output: bool = False
+    freed: bool = False
+    marked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +72,36 @@ class Arrow:
     Attributes:
         source: index of the box it comes from.
         target: index of the box of the op's result.
-        label: name of the argument, "" where there is only one or they are all alike.
+        argument: which argument it is.
+        formula: what flows back along it, "g @ W2.T", where `g` is the gradient that arrives at
+            the target; "" where nothing does, or no short form exists.
+        label: what stands at the arrow in the picture.
         carries: whether a gradient flows back along it.
+        marked: whether it is highlighted.
+        weight: how much of a gradient flows back, from 0 to 1; None if that is not shown.
     """
 
     source: int
     target: int
-    label: str
-    carries: bool
+    argument: str = ""
+    formula: str = ""
+    label: str = ""
+    carries: bool = True
+    marked: bool = False
+    weight: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A module that is drawn open: a box around boxes.
+
+    Attributes:
+        title: the last part of its scope.
+        parent: index of the frame that it is in, -1 for none.
+    """
+
+    title: str
+    parent: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,127 +110,289 @@ class View:
 
     boxes: tuple[Box, ...]
     arrows: tuple[Arrow, ...]
+    frames: tuple[Frame, ...] = ()
+    notes: tuple[str, ...] = ()
+    total: int = 0  # values in the graph; more than there are boxes if some are drawn as one
 
     @property
     def summary(self) -> str:
         """How much there is, in one line."""
         kinds = [box.kind for box in self.boxes]
-        counts = [(len(kinds), "node")] + [
-            (kinds.count(kind), kind) for kind in ("op", "parameter", "input") if kind in kinds
+        words = [_count(len(kinds), "node" if self.total <= len(kinds) else "box")] + [
+            _count(kinds.count(kind), kind)
+            for kind in ("op", "parameter", "input", "module")
+            if kind in kinds
         ]
-        return "graph of " + ", ".join(f"{n:,} {noun}{'s' * (n != 1)}" for n, noun in counts)
-
-    @property
-    def notes(self) -> list[str]:
-        """What the reader should know about the whole."""
-        if not any(box.freed for box in self.boxes):
-            return []
-        return [
-            "backward() has freed part of this graph. To see all of it, draw before backward(),",
-            "or call backward(retain_graph=True).",
-        ]
+        of = f" (of {self.total:,} nodes)" if self.total > len(kinds) else ""
+        return f"graph of {', '.join(words)}{of}"
 
 
-def view_of(snapshot: Snapshot, names: Mapping[str, Any]) -> View:
-    """Put a snapshot into words.
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What of a graph is highlighted.
+
+    Attributes:
+        vertices: indices.
+        flows: (user, position among its inputs) -> norm of what flows back there.
+        gradients: vertex -> norm of its gradient in the same backward pass.
+    """
+
+    vertices: frozenset[int] = frozenset()
+    flows: Mapping[tuple[int, int], float] | None = None
+    gradients: Mapping[int, float] | None = None
+
+
+def view_of(
+    graph: Snapshot,
+    names: list[str],
+    plan: Plan,
+    level: Level = "normal",
+    marks: Marks | None = None,
+) -> View:
+    """Put a plan into words.
 
     Args:
-        snapshot: the graph.
-        names: name -> Tensor; what is not in the graph, and names with a leading underscore
-            (a notebook's `_` and `_12`), do not count.
+        graph: the graph.
+        names: of all its vertices.
+        plan: what is drawn.
+        level: "compact" (op and shape), "normal" (also dtype, summaries of value and gradient,
+            formulas), "full" (also the numbers).
+        marks: what is highlighted.
     """
-    # By identity: comparing Tensors with == makes new ones. The first name of a Tensor wins.
-    known = {id(v): k for k, v in reversed([*names.items()]) if not k.startswith("_")}
-    outputs = set(snapshot.outputs)
-    return View(
-        tuple(
-            _box(vertex, vertex.index in outputs, known.get(id(vertex.value)))
-            for vertex in snapshot.vertices
-        ),
-        tuple(
-            Arrow(
-                source,
-                vertex.index,
-                plain(argument) if len(vertex.inputs) > 1 and vertex.op not in SYMMETRIC else "",
-                snapshot.vertices[source].requires_grad and vertex.requires_grad,
-            )
-            for vertex in snapshot.vertices
-            for argument, source in vertex.inputs
-        ),
-    )
+    return _Writer(graph, names, plan, level, marks or Marks()).view()
 
 
-def _box(vertex: Vertex, is_output: bool, name: str | None) -> Box:
-    kind: Kind = "op" if vertex.op else "parameter" if vertex.requires_grad else "input"
-    grad = getattr(vertex.value, "grad", None)
-    return Box(
-        index=vertex.index,
-        kind=kind,
-        is_output=is_output,
-        freed=vertex.freed,
-        op=plain(vertex.op or ""),
-        name=plain(name or vertex.name or ""),
-        shape=str(vertex.shape) if vertex.shape is not None else "several outputs",
-        dtype=plain(vertex.dtype or ""),
-        value=_value(vertex),
-        grad=_gradient(grad) if grad is not None else "–" if kind == "parameter" else "",
-        options=", ".join(
-            f"{plain(key)}={plain(_ShortRepr().repr(value))}"
+def fitting_level(level: Level, plan: Plan) -> tuple[Level, list[str]]:
+    """The level at which a picture of this size can be read, and a note if it is another."""
+    if level == "compact" or len(plan.units) <= FULL:
+        return level, []
+    return "compact", [
+        f"Op and shape only, since there are more than {FULL} boxes; collapse='none' shows all."
+    ]
+
+
+class _Writer:
+    def __init__(
+        self, graph: Snapshot, names: list[str], plan: Plan, level: Level, marks: Marks
+    ) -> None:
+        self.graph, self.names, self.plan, self.level, self.marks = graph, names, plan, level, marks
+        self.wording = Wording(graph, names)
+        self.owner = {i: k for k, unit in enumerate(plan.units) for i in unit.members}
+        self.outputs = set(graph.outputs)
+
+    def view(self) -> View:
+        boxes = tuple(self._box(k, unit) for k, unit in enumerate(self.plan.units))
+        notes = list(self.plan.notes)
+        if any(box.freed for box in boxes):
+            notes += [
+                "backward() has freed part of this graph. To see all of it, draw before "
+                "backward(),",
+                "or call backward(retain_graph=True).",
+            ]
+        frames = tuple(Frame(plain(title), parent) for title, parent in self.plan.frames)
+        return View(boxes, tuple(self._arrows()), frames, tuple(notes), len(self.owner))
+
+    # -- boxes -----------------------------------------------------------------------------
+
+    def _box(self, index: int, unit: Unit) -> Box:
+        if unit.title:
+            return self._module(index, unit)
+        vertex = self.graph.vertices[unit.members[0]]
+        leaf: Kind = "parameter" if vertex.requires_grad else "input"
+        name, op = self.names[vertex.index], called(vertex.op or "")
+        expression = "" if self.level == "compact" else plain(self.wording.expression(vertex))
+        facts = {
+            "op": op,
+            "options": self._options(vertex),
+            "shape": str(vertex.shape) if vertex.shape is not None else "several outputs",
+            "dtype": plain(vertex.dtype or ""),
+            "value": "" if self.level == "compact" else words.value(vertex.array),
+            "gradient": self._gradient(vertex, leaf),
+            "computed": expression,
+            "scope": plain(vertex.scope),
+        }
+        return Box(
+            index=index,
+            kind="op" if vertex.op else leaf,
+            name=name,
+            title=_title(vertex, name, op),
+            lines=tuple(self._lines(vertex, facts)),
+            description=_description(index, vertex, name, vertex.index in self.outputs, facts),
+            op=op,
+            expression=expression,
+            shape=facts["shape"],
+            dtype=facts["dtype"],
+            value=facts["value"],
+            grad=facts["gradient"],
+            frame=unit.frame,
+            is_output=vertex.index in self.outputs,
+            freed=vertex.freed,
+            marked=vertex.index in self.marks.vertices,
+        )
+
+    def _module(self, index: int, unit: Unit) -> Box:
+        vertices = [self.graph.vertices[i] for i in unit.members]
+        ops = Counter(called(v.op) for v in vertices if v.op)
+        parameters = [v for v in vertices if v.op is None and v.requires_grad]
+        title = plain(unit.title) + (f" ×{unit.times}" if unit.times > 1 else "")
+        lines = [_count(sum(ops.values()), "op")]
+        if parameters:
+            count = sum(v.array.size for v in parameters)
+            lines.append(f"{_count(len(parameters), 'parameter')}, {_count(count, 'number')}")
+        last = vertices[-1]
+        if last.shape is not None:
+            lines.append(f"ends with {last.shape}")
+        made = [f"{op} ×{n}" if n > 1 else op for op, n in ops.most_common()]
+        return Box(
+            index=index,
+            kind="module",
+            name=title,
+            title=shorten(title),
+            lines=tuple(lines),
+            description="\n".join([f"{index}: {title}", *lines, f"ops: {', '.join(made)}"]),
+            shape=str(last.shape) if last.shape is not None else "",
+            dtype=plain(last.dtype or ""),
+            times=unit.times,
+            frame=unit.frame,
+            is_output=bool(self.outputs.intersection(unit.members)),
+            freed=any(v.freed for v in vertices),
+            marked=bool(self.marks.vertices.intersection(unit.members)),
+        )
+
+    def _options(self, vertex: Vertex) -> str:
+        return ", ".join(
+            f"{plain(key)}={words.option(value)}"
             for key, value in vertex.options.items()
             if value is not None
-        ),
-        scope=plain(vertex.scope),
+        )
+
+    def _gradient(self, vertex: Vertex, leaf: Kind) -> str:
+        if self.marks.gradients is not None and vertex.index in self.marks.gradients:
+            return f"norm {words.number(self.marks.gradients[vertex.index])}"
+        grad = getattr(vertex.value, "grad", None)
+        if grad is not None:
+            return words.gradient(grad)
+        return "–" if vertex.op is None and leaf == "parameter" else ""
+
+    def _lines(self, vertex: Vertex, facts: Mapping[str, str]) -> list[str]:
+        if self.level == "compact":
+            lines = [facts["shape"]]
+        else:
+            lines = [shorten(facts["computed"]) or shorten(facts["options"])]
+            lines += [
+                f"{self.names[i]}: {_kind_of_array(self.graph.vertices[i])}"
+                for i in self.plan.constants.get(vertex.index, ())
+                if self.graph.vertices[i].array.size > 1
+            ]
+            one = _is_one(vertex) and facts["value"] != ""
+            value = f" = {facts['value']}" if one else ""
+            lines.append(f"{facts['shape']} {facts['dtype']}{value}".strip())
+            lines.append("" if one or self.level == "full" else facts["value"])
+        if self.level == "full" and not (vertex.shape is None or _is_one(vertex)):
+            lines += words.rows(vertex.array)
+        if facts["gradient"] and self.level != "compact":
+            lines.append(f"grad {facts['gradient']}")
+        grad = getattr(vertex.value, "grad", None)
+        if self.level == "full" and grad is not None and vertex.shape and not _is_one(vertex):
+            lines += words.rows(grad.dense() if hasattr(grad, "dense") else grad)
+        if vertex.freed:
+            lines.append("inputs freed by backward()")
+        if missing := sum(use.source not in self.owner for use in self._shown(vertex)):
+            lines.append(f"… {_count(missing, 'more input')}")
+        return [line for line in lines if line]
+
+    def _shown(self, vertex: Vertex) -> list[Use]:
+        folded = self.plan.constants.get(vertex.index, ())
+        return [use for use in vertex.inputs if use.source not in folded]
+
+    # -- arrows ----------------------------------------------------------------------------
+
+    def _arrows(self) -> list[Arrow]:
+        arrows: list[Arrow] = []
+        most = max((self.marks.flows or {}).values(), default=0.0)
+        for k, unit in enumerate(self.plan.units):
+            drawn: dict[int, int] = {}  # between boxes that stand for several there is one arrow
+            for vertex in (self.graph.vertices[i] for i in unit.members):
+                for use in self._shown(vertex):
+                    source = self.owner.get(use.source)
+                    if source is None or source == k:
+                        continue
+                    arrow = self._arrow(vertex, use, source, k, most)
+                    merged = unit.title or self.plan.units[source].title
+                    if merged and source in drawn:
+                        place = drawn[source]
+                        arrow = _both(arrows[place], arrow)
+                        arrows[place] = arrow
+                    else:
+                        drawn[source] = len(arrows)
+                        arrows.append(arrow)
+        return arrows
+
+    def _arrow(self, vertex: Vertex, use: Use, source: int, target: int, most: float) -> Arrow:
+        carries = self.graph.vertices[use.source].requires_grad and vertex.requires_grad
+        several = len(vertex.inputs) > 1 and vertex.op not in SYMMETRIC
+        label = plain(use.argument) if several else ""
+        formula = ""
+        whole = not self.plan.units[target].title
+        if carries and whole and self.level != "compact":
+            formula = plain(self.wording.contribution(vertex, use))
+        weight = None
+        if self.marks.flows is not None and carries:
+            flow = self.marks.flows.get((vertex.index, use.position))
+            if flow is not None:
+                label, formula = words.number(flow), formula
+                weight = flow / most if most else 0.0
+        elif formula:
+            label = shorten(formula, 30)
+        if not whole:
+            label = ""
+        marked = {vertex.index, use.source} <= self.marks.vertices
+        return Arrow(source, target, plain(use.argument), formula, label, carries, marked, weight)
+
+
+def _both(first: Arrow, second: Arrow) -> Arrow:
+    """One arrow in place of two."""
+    weights = [w for w in (first.weight, second.weight) if w is not None]
+    return Arrow(
+        first.source,
+        first.target,
+        carries=first.carries or second.carries,
+        marked=first.marked or second.marked,
+        weight=max(weights, default=None),
     )
 
 
-def plain(text: str) -> str:
-    """Make a text printable: newlines, control characters and the like as Python writes them."""
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
-    )
+def _title(vertex: Vertex, name: str, op: str) -> str:
+    """What it is: "h = tanh", "W1"; the scope is told by the frame."""
+    short = shorten(name, 24)
+    if vertex.op is None:
+        return short
+    if vertex.op == SELECT:
+        return short
+    made = name.removeprefix(f"{plain(vertex.scope.rpartition('/')[2])}.")
+    if made == op or made.startswith(f"{op}_"):
+        return shorten(made, 24)
+    return f"{short} = {shorten(op, 24)}"
 
 
-def shorten(text: str, length: int = 36) -> str:
-    """Cut a long text, with … in place of what is missing."""
-    return text if len(text) <= length else text[: length - 1] + "…"
+def _description(
+    index: int, vertex: Vertex, name: str, is_output: bool, facts: Mapping[str, str]
+) -> str:
+    """Everything known: nothing shortened but what would fill the screen."""
+    kind = "op" if vertex.op else "parameter" if vertex.requires_grad else "input"
+    lines = [f"{index}: {'output, ' * is_output}{kind} {shorten(name, 200)}".rstrip()]
+    lines += [f"{key}: {shorten(text, 200)}" for key, text in facts.items() if text]
+    return "\n".join(lines + ["inputs freed by backward()"] * vertex.freed)
 
 
-class _ShortRepr(reprlib.Repr):
-    """Options in few characters: an array as its shape, a slice as it is written in an index."""
-
-    def repr_ndarray(self, array: Any, level: int) -> str:
-        return f"array{array.shape}"
-
-    def repr_slice(self, index: slice, level: int) -> str:
-        parts = ["" if part is None else repr(part) for part in (index.start, index.stop)]
-        return ":".join(parts if index.step is None else [*parts, repr(index.step)])
+def _kind_of_array(vertex: Vertex) -> str:
+    return f"{vertex.shape} {vertex.dtype}"
 
 
-def _value(vertex: Vertex) -> str:
-    """The value where it is a single number; `.data` of a larger leaf might make a copy."""
-    if vertex.shape is None or math.prod(vertex.shape) != 1:
-        return ""
-    return _number(vertex.value.data if isinstance(vertex.value, Tensor) else vertex.value)
+def _is_one(vertex: Vertex) -> bool:
+    return not isinstance(vertex.array, tuple) and vertex.array.size == 1
 
 
-def _number(data: Any) -> str:
-    return f"{data.item():.4g}" if _in_memory(data) else ""
-
-
-def _gradient(grad: Any) -> str:
-    grad = grad.dense() if hasattr(grad, "dense") else grad
-    if not _in_memory(grad):
-        return f"{type(grad).__name__} (not computed)"
-    if grad.size == 1:
-        return _number(grad)
-    size = np.abs(grad.astype(float))
-    scale = size.max(initial=0.0)  # taken out so that squares neither overflow nor vanish
-    norm = scale * np.linalg.norm(size / scale) if 0 < scale < np.inf else scale
-    return f"norm {norm:.4g}"
-
-
-def _in_memory(data: Any) -> bool:
-    """Whether the numbers are at hand; an array of another kind may need a cluster to know them."""
-    return isinstance(data, np.ndarray | np.generic) and data.dtype.kind in "biuf"
+def _count(n: int, noun: str) -> str:
+    plural = {"box": "boxes"}.get(noun, f"{noun}s")
+    return f"{n:,} {noun if n == 1 else plural}"
