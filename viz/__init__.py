@@ -7,5 +7,6 @@ steps through the chain rule (`steps.py`, `equation.py`, `page.py`), on the same
 """
 
 from viz.drawing import Drawing, draw
+from viz.explain import explain
 
-__all__ = ["Drawing", "draw"]
+__all__ = ["Drawing", "draw", "explain"]

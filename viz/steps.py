@@ -1,0 +1,441 @@
+"""The steps of the page: forward values, the seed, one edge of the sweep at a time, the update.
+
+All numbers of a sweep come from its `tg.Edge`s, that is from the engine's own backward pass.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from tinygrad_edu import Edge, InputError
+from tinygrad_edu.graph import Snapshot, Use, Vertex
+from viz.axes import Axes, fresh
+from viz.equation import Call, Card, Equation, Row, backward, forward, summed_axes
+from viz.naming import SELECT, Wording
+from viz.words import in_memory, shorten
+
+Kind = Literal["forward", "seed", "edge", "update", "result", "compare"]
+LONGEST_TITLE = 60
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step.
+
+    Attributes:
+        kind: what happens.
+        title: in short, "W1 += X.T @ g".
+        sentence: what happens, in full sentences.
+        rows: equations with numbers.
+        node: the vertex at which it happens.
+        target: the vertex that gets a gradient or a new value, -1 for none.
+        position: which input of `node` the target is.
+        formula: the rule in real names.
+        fan_out: whether its contribution is added to others.
+    """
+
+    kind: Kind
+    title: str
+    sentence: str
+    rows: tuple[Row, ...]
+    node: int
+    target: int = -1
+    position: int = -1
+    formula: str = ""
+    fan_out: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """Steps that belong together."""
+
+    title: str
+    steps: tuple[Step, ...]
+
+
+class Story:
+    """Tells what happens in a graph.
+
+    Args:
+        graph: the graph, with one output.
+        names: of its vertices.
+        seed: the gradient that the sweeps start with.
+        learning_rate: of the update.
+    """
+
+    def __init__(
+        self, graph: Snapshot, names: Sequence[str], seed: Any, learning_rate: float
+    ) -> None:
+        self.graph, self.names = graph, names
+        self.seed, self.rate = seed, learning_rate
+        self.by_id = {id(vertex.value): vertex.index for vertex in graph.vertices}
+        self.wording = Wording(graph, names)
+        self.g = self.wording.g
+        self.output = graph.outputs[0]
+
+    def sections(self, sweeps: Mapping[str, Sequence[Edge]]) -> list[Section]:
+        """The forward pass, each sweep, and what comes of it."""
+        told = [Section("Forward", tuple(map(self._forward, self._ops())))]
+        for title, edges in sweeps.items():
+            steps = self._sweep(edges)
+            if len(sweeps) > 1:
+                steps.append(self._result(title, edges))
+            told.append(Section(title, tuple(steps)))
+        if len(sweeps) > 1:
+            told.append(Section("Comparison", tuple(self._comparison(sweeps))))
+        else:
+            (edges,) = sweeps.values()
+            told.append(Section("Update", tuple(self._updates(edges))))
+        return [section for section in told if section.steps]
+
+    def _ops(self) -> list[Vertex]:
+        return [vertex for vertex in self.graph.vertices if vertex.op and vertex.op != SELECT]
+
+    def _call(self, vertex: Vertex) -> Call:
+        record = vertex.value.node
+        return Call(
+            op=record.op,
+            values=vertex.values,
+            options=record.options,
+            names=self.wording.inputs(vertex),
+            out=vertex.array,
+            out_name=self.names[vertex.index],
+            g=self.g,
+        )
+
+    # -- forward ---------------------------------------------------------------------------
+
+    def _forward(self, vertex: Vertex) -> Step:
+        name = self.names[vertex.index]
+        text, row = forward(self._call(vertex))
+        kept = {use.source: self.names[use.source] for use in vertex.inputs}
+        sentence = f"{name} is computed as {shorten(text, 200)}"
+        sentence += f" from {_listed(list(kept.values()))}." if kept else "."
+        return Step(
+            "forward",
+            f"{name} = {shorten(text, LONGEST_TITLE)}",
+            sentence,
+            (row,),
+            vertex.index,
+            formula=f"{name} = {text}",
+        )
+
+    # -- a sweep ---------------------------------------------------------------------------
+
+    def _sweep(self, edges: Sequence[Edge]) -> list[Step]:
+        places = [self._place(edge) for edge in edges]
+        total = Counter(self._goal(vertex, use) for vertex, use in places)
+        taken = {(vertex.index, use.position): self._goal(vertex, use) for vertex, use in places}
+        uses = Counter(taken.values())
+        seen: Counter[tuple[int, int]] = Counter()
+        left = Counter(use.source for _, use in places)
+        steps = [self._seed()]
+        visited: set[int] = set()
+        for edge, (vertex, use) in zip(edges, places, strict=True):
+            goal = self._goal(vertex, use)
+            seen[goal] += 1
+            left[use.source] -= 1
+            equation = self._equation(edge, vertex, use)
+            sentences = [
+                self._what(vertex, use, equation),
+                *self._remarks(edge, equation),
+                self._early(vertex) if left[vertex.index] else "",
+                self._sum(edge, use, (seen[goal], total[goal], uses[goal]), not left[use.source]),
+            ]
+            if vertex.index not in visited:
+                visited.add(vertex.index)
+                sentences += self._skipped(vertex)
+            steps.append(self._edge(edge, vertex, use, equation, sentences, total[goal] > 1))
+        return steps
+
+    def _place(self, edge: Edge) -> tuple[Vertex, Use]:
+        """Where in the graph an edge lies."""
+        vertex = self.by_id.get(id(edge.output))
+        if vertex is not None:
+            found = self.graph.vertices[vertex]
+            for use in found.inputs:
+                same = self.graph.vertices[use.source].value is edge.input
+                if use.argument == edge.argument and same:
+                    return found, use
+        raise InputError(
+            f"explain: expected sweeps of edges of this graph, got one of {edge.op} for "
+            f"{edge.argument!r} that is not in it; observe a backward pass of the same Tensor"
+        )
+
+    def _goal(self, vertex: Vertex, use: Use) -> tuple[int, int]:
+        """What a contribution is added to: a value, or one of several results."""
+        return use.source, vertex.options["index"] if vertex.op == SELECT else -1
+
+    def _seed(self) -> Step:
+        name = self.names[self.output]
+        one = not in_memory(self.seed) or (self.seed.size == 1 and self.seed.item() == 1)
+        why = (
+            f"The backward sweep starts at {name}, with its gradient with respect to itself: 1."
+            if one
+            else f"The backward sweep starts at {name}, with the gradient that was given for it."
+        )
+        card = Card(name, self.seed, "seed", fresh(np.shape(self.seed)))
+        return Step(
+            "seed",
+            f"seed: {self._partial(name)}" + (" = 1" if one else ""),
+            f"{why} All other gradients are still unknown.",
+            ((f"{self._partial(name)} =", card),),
+            self.output,
+            formula=self._partial(name) + (" = 1" if one else " is given"),
+        )
+
+    def _equation(self, edge: Edge, vertex: Vertex, use: Use) -> Equation:
+        if vertex.op != SELECT:
+            return backward(self._call(vertex), use.position, edge.upstream, edge.contribution)
+        axes = fresh(np.shape(edge.upstream))
+        row = (
+            Card(self.g, edge.upstream, "upstream gradient", axes),
+            "=",
+            Card("", edge.contribution, "contribution", axes),
+        )
+        return Equation(self.g, row)
+
+    def _edge(
+        self,
+        edge: Edge,
+        vertex: Vertex,
+        use: Use,
+        equation: Equation,
+        sentences: Sequence[str],
+        fan_out: bool,
+    ) -> Step:
+        name = self._named(vertex, use)
+        *left, last = self._upstream(equation.row, vertex)
+        assert isinstance(last, Card), "an equation ends with the contribution"
+        axes = last.axes if last.axes is not None else fresh(np.shape(edge.contribution))
+        formula = equation.text or f"rule of {vertex.op} for {use.argument}"
+        return Step(
+            "edge",
+            f"{name} += {shorten(formula, LONGEST_TITLE)}",
+            " ".join(filter(None, sentences)),
+            (
+                (*left, Card(f"for {name}", last.value, last.role, axes)),
+                self._accumulation(edge, name, axes),
+            ),
+            vertex.index,
+            use.source,
+            use.position,
+            f"{self._partial(name)} += {formula}",
+            fan_out,
+        )
+
+    def _upstream(self, row: Row, vertex: Vertex) -> Row:
+        """The row, with what `g` is."""
+        of = f"{self.g} = {self._partial(self.names[vertex.index])}"
+        labels = {self.g: of, f"{self.g}.T": f"{self.g}.T, {of}"}
+        return tuple(
+            replace(token, label=labels[token.label])
+            if isinstance(token, Card) and token.role and token.label in labels
+            else token
+            for token in row
+        )
+
+    def _partial(self, name: str) -> str:
+        return f"∂{self.names[self.output]}/∂{f'({name})' if ' ' in name else name}"
+
+    def _accumulation(self, edge: Edge, name: str, axes: Axes) -> Row:
+        sign = "=" if _adds_up(edge) else "≠"
+        before: str | Card = "nothing yet"
+        if edge.before is not None:
+            before = Card(self._partial(name), edge.before, "before", axes)
+        return (
+            before,
+            "+",
+            Card("", edge.contribution, "contribution", axes),
+            sign,
+            Card(self._partial(name), edge.after, "after", axes),
+        )
+
+    def _named(self, vertex: Vertex, use: Use) -> str:
+        name = self.names[use.source]
+        return f"part {vertex.options['index']} of {name}" if vertex.op == SELECT else name
+
+    # -- sentences -------------------------------------------------------------------------
+
+    def _what(self, vertex: Vertex, use: Use, equation: Equation) -> str:
+        source, result = self._named(vertex, use), self.names[vertex.index]
+        if vertex.op == SELECT:
+            return f"{result} is one of several results, so its gradient is handed on unchanged."
+        way = f"The gradient {self.g} of {result} flows back through {vertex.op} to {source}"
+        if equation.local:
+            return f"{way}: local gradient times upstream gradient is the contribution."
+        if equation.text:
+            return f"{way}: the rule gives {shorten(equation.text, 200)}."
+        return f"{way}, by a rule that is no single formula."
+
+    def _remarks(self, edge: Edge, equation: Equation) -> list[str]:
+        """What is special about a contribution."""
+        found = []
+        shape = np.shape(edge.contribution)
+        if equation.stretched is not None:
+            over = summed_axes(equation.stretched, shape)
+            found.append(
+                f"{self._name_of(edge.input)} of shape {shape} was broadcast to "
+                f"{equation.stretched}, so the contribution is summed over {over}."
+            )
+        if equation.hidden_zero:
+            found.append("Zero times an infinite or undefined local gradient counts as zero.")
+        if not equation.agrees:
+            found.append(
+                "The operands shown do not give this contribution: the rule was not followed."
+            )
+        if in_memory(edge.contribution) and not np.isfinite(edge.contribution).all():
+            found.append("It has numbers that are not finite.")
+        return found
+
+    def _early(self, vertex: Vertex) -> str:
+        """What is wrong with a sweep that does not wait."""
+        name = self.names[vertex.index]
+        return (
+            f"This is too early: the gradient of {name} is not complete, more contributions follow."
+        )
+
+    def _sum(self, edge: Edge, use: Use, counts: tuple[int, int, int], complete: bool) -> str:
+        name = self.names[use.source]
+        count, total, uses = counts
+        end = f" With it the gradient of {name} is complete." if complete else ""
+        if total > uses:
+            text = (
+                f"{name} is used {_times(uses)}, but this sweep brings it {total} contributions: "
+                f"this is number {count}."
+            )
+        elif total > 1:
+            text = (
+                f"{name} is used {_times(uses)}, so its gradients are added: "
+                f"this is contribution {count} of {total}.{end}"
+            )
+        elif complete:
+            text = f"{name} is used once, so this is its whole gradient."
+        else:
+            text = ""
+        if not _adds_up(edge):
+            text += " But here before + contribution is not what came out."
+        return text.strip()
+
+    def _skipped(self, vertex: Vertex) -> list[str]:
+        """What gets no gradient from an op, and why."""
+        names = dict.fromkeys(
+            self.names[use.source]
+            for use in vertex.inputs
+            if not self.graph.vertices[use.source].requires_grad
+        )
+        return [f"{name} needs no gradient: its rule is never called." for name in names]
+
+    def _name_of(self, tensor: Any) -> str:
+        return self.names[self.by_id[id(tensor)]]
+
+    # -- what comes of it ------------------------------------------------------------------
+
+    def _arrived(self, edges: Sequence[Edge]) -> dict[int, Any]:
+        """The last gradient of each leaf, in the order of the graph."""
+        last = {self.by_id[id(edge.input)]: edge.after for edge in edges}
+        if not self.graph.vertices[self.output].op:
+            last[self.output] = self.seed
+        return {i: last[i] for i in sorted(last) if not self.graph.vertices[i].op}
+
+    def _updates(self, edges: Sequence[Edge]) -> list[Step]:
+        return [self._update(i, gradient) for i, gradient in self._arrived(edges).items()]
+
+    def _update(self, index: int, gradient: Any) -> Step:
+        name, value = self.names[index], self.graph.vertices[index].array
+        axes = fresh(np.shape(gradient))
+        after = value - np.asarray(self.rate, value.dtype) * gradient
+        return Step(
+            "update",
+            f"{name} −= {self.rate:g} × gradient",
+            f"One step of gradient descent: {name} moves against its gradient, by the learning "
+            f"rate {self.rate:g} times the gradient. (This is only shown: {name} is unchanged.)",
+            (
+                (
+                    Card(name, value, "before", axes),
+                    f"− {self.rate:g} ×",
+                    Card(self._partial(name), gradient, "gradient", axes),
+                    "=",
+                    Card(name, after, "after", axes),
+                ),
+            ),
+            index,
+            index,
+            formula=f"{name} − {self.rate:g} × {self._partial(name)}",
+        )
+
+    def _result(self, title: str, edges: Sequence[Edge]) -> Step:
+        arrived = self._arrived(edges)
+        rows = tuple(
+            (Card(self._partial(self.names[i]), gradient, "gradient"),)
+            for i, gradient in arrived.items()
+        )
+        return Step(
+            "result",
+            "the gradients it arrived at",
+            f"“{title}” ends here, after {len(edges)} contributions. "
+            f"It has found gradients of {_listed([self.names[i] for i in arrived])}.",
+            rows,
+            self.output,
+        )
+
+    def _comparison(self, sweeps: Mapping[str, Sequence[Edge]]) -> list[Step]:
+        found = {title: self._arrived(edges) for title, edges in sweeps.items()}
+        leaves = sorted({i for gradients in found.values() for i in gradients})
+        return [self._compared(i, found) for i in leaves]
+
+    def _compared(self, index: int, found: Mapping[str, Mapping[int, Any]]) -> Step:
+        name = self.names[index]
+        axes = fresh(self.graph.vertices[index].shape or ())
+        (first, right), *others = (
+            (title, gradients.get(index)) for title, gradients in found.items()
+        )
+        wrong = [title for title, gradient in others if not _equal(gradient, right)]
+        row: list[str | Card] = []
+        for title, gradients in found.items():
+            if row:
+                row.append("≠" if title in wrong else "=")
+            gradient = gradients.get(index)
+            row.append(
+                f"{title}: none" if gradient is None else Card(title, gradient, "gradient", axes)
+            )
+        verdict = (
+            f"{_listed([f'“{title}”' for title in wrong])} arrived at another gradient of {name} "
+            f"than “{first}”."
+            if wrong
+            else f"All arrived at the same gradient of {name}."
+        )
+        title = f"{name}: {'different' if wrong else 'the same'}"
+        return Step("compare", title, verdict, (tuple(row),), index, index)
+
+
+def _adds_up(edge: Edge) -> bool:
+    parts = [edge.contribution, edge.after, *([] if edge.before is None else [edge.before])]
+    if not all(map(in_memory, parts)):
+        return True
+    with np.errstate(all="ignore"):
+        total = edge.contribution if edge.before is None else edge.before + edge.contribution
+    return _equal(total, edge.after)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if one is None or other is None:
+        return one is other
+    if not (in_memory(one) and in_memory(other)):
+        return True
+    return np.shape(one) == np.shape(other) and np.allclose(one, other, 1e-6, 0, equal_nan=True)
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) < 2:
+        return names[0] if names else "nothing"
+    return f"{', '.join(names[:-1])} and {names[-1]}"
