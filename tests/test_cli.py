@@ -700,3 +700,90 @@ def test_check_and_trace_run_as_commands(write, tmp_path):
     traced = run_cli("trace", f"{tmp_path / 'my_ops.py'}:loss", "--shape", "x=2,1")
     assert traced.returncode == 0
     compile(traced.stdout, "program", "exec")
+
+
+# -- draw and explain ------------------------------------------------------------------------------
+
+PICTURE = """
+import numpy as np
+import tinygrad_edu as tg
+
+W = tg.Tensor(np.eye(2), requires_grad=True)
+total = np.sum(np.tanh(W))
+pair = [total, W]
+number = 3
+
+def loss(x, y=2.0):
+    return np.mean((x @ W) ** 2) * y
+
+def nothing():
+    return 1
+
+def broken(x):
+    return [][1]
+"""
+
+
+def test_draw_draws_a_tensor_of_a_file_in_its_names(capsys, write, tmp_path):
+    write("model.py", PICTURE)
+    out = tmp_path / "total.svg"
+    status, text = answer(capsys, "draw", "model.py:total", "-o", str(out), "--engine", "builtin")
+    assert (status, text) == (0, f"{out}\n")
+    drawn = out.read_text("utf-8")
+    assert ">total = sum</text>" in drawn and ">W</text>" in drawn
+    status, text = answer(capsys, "draw", "model.py:pair", "--text")
+    assert status == 0 and text.splitlines()[2].split()[0] == "0*"
+
+
+def test_draw_calls_a_function_with_tensors_of_its_names(capsys, write, tmp_path):
+    write("model.py", PICTURE)
+    status, text = answer(capsys, "draw", "model.py:loss", "--shape", "x=3,2", "--text")
+    assert status == 0
+    assert re.search(r"parameter +x +\(3, 2\)", text) and re.search(r"matmul +x @ W", text)
+    out = tmp_path / "loss.dot"
+    options = ["--level", "compact", "--direction", "TB", "--collapse", "1", "-o", str(out)]
+    assert answer(capsys, "draw", "model.py:loss", "--shape", "x=3,2", *options)[0] == 0
+    assert "rankdir=TB" in out.read_text() and "float64" not in out.read_text().split("tooltip")[0]
+
+
+def test_explain_writes_a_page(capsys, write, tmp_path, monkeypatch):
+    write("model.py", PICTURE)
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)
+    out = tmp_path / "page.html"
+    shape = ["--shape", "x=3,2"]
+    status, text = answer(capsys, "explain", "model.py:loss", *shape, "-o", str(out), "--open")
+    assert (status, text) == (0, f"{out}\n")
+    assert opened == [out.resolve().as_uri()]
+    assert "x @ W" in out.read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["draw", "model.py"], "draw: name a Tensor or a function of model.py: model.py:W, model"),
+        (["draw", "model.py:number"], "name a Tensor or a function of model.py"),
+        (["draw", "model.py:loss"], "draw: of which shape is 'x' of loss?"),
+        (["draw", "model.py:nothing"], "draw: expected nothing to return a Tensor, got int"),
+        (["draw", "model.py:total", "-o", "g.bmp"], "expected a path that ends in .svg"),
+        (["draw", "model.py:total", "--collapse", "all"], "draw: expected collapse to be 'auto'"),
+        (["draw", "missing.py:total"], "there is no file missing.py"),
+        (["explain", "model.py:W"], "explain"),
+        (["explain", "model.py:total", "-o", "page.pdf"], "page.pdf"),
+        (["explain", "model.py:broken", "--shape", "x=2"], "explain: broken fails:"),
+    ],
+)
+def test_draw_and_explain_say_what_is_wrong(capsys, write, arguments, message):
+    write("model.py", PICTURE)
+    status, text = answer(capsys, *arguments)
+    assert status == 2 and message in text
+    assert "Traceback" not in text or "broken" in text
+
+
+def test_open_says_where_there_is_no_browser(capsys, write, tmp_path, monkeypatch):
+    write("model.py", PICTURE)
+    monkeypatch.setattr("webbrowser.open", lambda address: False)
+    out = tmp_path / "g.dot"
+    status, text = answer(capsys, "draw", "model.py:total", "-o", str(out), "--open")
+    assert status == 2 and f"no browser was found; open {out} yourself" in text
+    assert out.exists()

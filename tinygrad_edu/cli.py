@@ -1,4 +1,4 @@
-"""The command line: `tinygrad-edu demo`, `ops`, `check`, `trace`."""
+"""The command line: `tinygrad-edu demo`, `ops`, `check`, `trace`, `draw`, `explain`."""
 
 import argparse
 import os
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tinygrad_edu import AutogradError, __version__
 
@@ -119,7 +120,65 @@ def _parser() -> argparse.ArgumentParser:
         help="x=3,4 W=4,5 scale=() labels=3:int",
     )
     trace.set_defaults(run=_trace)
+    _add_pictures(commands)
     return parser
+
+
+def _add_pictures(commands: Any) -> None:
+    draw = commands.add_parser(
+        "draw",
+        help="draw the computation graph of a Tensor or of a function",
+        description="Draw what a Tensor of your file was computed from, or what a function of it "
+        "computes. The shapes of the arguments are found as for trace.",
+    )
+    _add_target(draw, "graph.svg", ".svg, .html, .dot; with Graphviz also .png, .pdf")
+    draw.add_argument("--text", action="store_true", help="print a table instead")
+    for option, choices, default in (
+        ("level", ("compact", "normal", "full"), "normal"),
+        ("engine", ("auto", "dot", "builtin"), "auto"),
+        ("direction", ("LR", "TB"), "LR"),
+    ):
+        draw.add_argument(
+            f"--{option}", choices=choices, default=default, help="(default: %(default)s)"
+        )
+    draw.add_argument(
+        "--collapse",
+        type=lambda text: int(text) if text.isdecimal() else text,
+        default="auto",
+        metavar="HOW",
+        help="auto, none, modules, or how many levels of modules to leave open",
+    )
+    draw.set_defaults(run=_draw)
+
+    explain = commands.add_parser(
+        "explain",
+        help="write a page that steps through the chain rule",
+        description="Write a page that steps through the backward pass of a Tensor of your file, "
+        "or of what a function returns. The shapes of the arguments are found as for trace.",
+    )
+    _add_target(explain, "backprop.html", ".html")
+    explain.set_defaults(run=_explain)
+
+
+def _add_target(command: argparse.ArgumentParser, out: str, endings: str) -> None:
+    command.add_argument("target", metavar="FILE:NAME", help="model.py:loss, a Tensor or function")
+    command.add_argument(
+        "--shape",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=SHAPE",
+        help="x=3,4 W=4,5 scale=() labels=3:int",
+    )
+    command.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        default=Path(out),
+        metavar="FILE",
+        help=f"where to write it, ending in {endings} (default: %(default)s)",
+    )
+    command.add_argument("--open", action="store_true", help="show it in the browser")
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -144,6 +203,28 @@ def _trace(arguments: argparse.Namespace) -> int:
     from tinygrad_edu import commands
 
     return commands.trace(arguments.target, arguments.shape)
+
+
+def _draw(arguments: argparse.Namespace) -> int:
+    from tinygrad_edu import pictures
+
+    return pictures.draw(
+        arguments.target,
+        arguments.shape,
+        arguments.out,
+        table=arguments.text,
+        show=arguments.open,
+        level=arguments.level,
+        collapse=arguments.collapse,
+        engine=arguments.engine,
+        direction=arguments.direction,
+    )
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from tinygrad_edu import pictures
+
+    return pictures.explain(arguments.target, arguments.shape, arguments.out, show=arguments.open)
 
 
 def _whole_number(text: str, least: int) -> int:

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import difflib
-import importlib.util
 import inspect
 import re
 import sys
 import textwrap
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
 import tinygrad_edu as tg
-from tinygrad_edu import coverage, reference
+from tinygrad_edu import coverage, reference, user_file
 from tinygrad_edu.errors import AutogradError, GradientError, InputError
 from tinygrad_edu.op import REGISTRY, Op
 from tinygrad_edu.ops.special import register_scipy
@@ -179,7 +173,7 @@ def check(target: str, examples: int | None) -> int:
     except ImportError as error:
         raise InputError(str(error)) from None
     before = set(REGISTRY)
-    module, name = load(target)
+    module, name = user_file.load(target)
     own = [
         op
         for function, op in REGISTRY.items()
@@ -247,20 +241,19 @@ def _check(check_op: Callable[..., Any], op: Op, samples: Mapping[str, Any]) -> 
 
 def trace(target: str, shapes: Sequence[str]) -> int:
     """Print the program of a function's forward and backward pass."""
-    module, name = load(target)
+    module, name = user_file.load(target)
     function = getattr(module, name, None) if name else None
     if not inspect.isfunction(function):
         head = target.removesuffix(f":{name}") if name else target
-        found = [f for f in vars(module).values() if inspect.isfunction(f) and f not in REGISTRY]
-        own = [f"{head}:{f.__name__}" for f in found if f.__module__ == module.__name__]
+        own = [f"{head}:{function}" for function in user_file.functions(module)]
         raise InputError(f"trace: name a function of {head}: {', '.join(own) or 'it has none'}")
-    examples = _examples(function, module, _read_shapes(shapes))
+    examples = user_file.examples("trace", function, module, shapes)
     try:
         program = tg.trace(function, *examples)
     except AutogradError:
         raise
     except Exception as error:
-        raise InputError(f"trace: {name} fails:\n{_own_lines(error)}") from None
+        raise InputError(f"trace: {name} fails:\n{user_file.own_lines(error)}") from None
     lines = ["import numpy as np"]
     if re.search(r"\btg\.", program.source):
         lines.append("import tinygrad_edu as tg")
@@ -270,57 +263,6 @@ def trace(target: str, shapes: Sequence[str]) -> int:
     lines += [_definition(key, value) for key, value in arrays.items()]
     print("\n".join([*lines, "", "", program.source]))
     return DONE
-
-
-def _examples(f: Callable[..., Any], module: ModuleType, given: dict[str, Any]) -> list[Any]:
-    """An example for each argument of `f`: of a given shape, its default, or a global array."""
-    parameters = inspect.signature(f).parameters
-    for name in given:
-        if name not in parameters:
-            raise InputError(
-                f"trace: {f.__name__} has no argument {name!r}, it has {', '.join(parameters)}"
-            )
-    examples: dict[str, Any] = {}
-    missing: list[str] = []
-    for name, parameter in parameters.items():
-        if parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_KEYWORD):
-            break
-        for value in (given.get(name), parameter.default, getattr(module, name, None)):
-            if isinstance(value, (tg.Tensor, np.ndarray)):
-                examples[name] = value
-                break
-        else:
-            if parameter.default is not parameter.empty:
-                break  # an option, which keeps its default, as what follows it does
-            if parameter.kind is not parameter.VAR_POSITIONAL:
-                missing.append(name)
-    if missing:
-        raise InputError(
-            f"trace: of which shape is {missing[0]!r} of {f.__name__}? Say, for instance, --shape "
-            f"{' '.join(f'{name}=3,4' for name in missing)} (x=() is a number, x=3:int are "
-            "integers); or define an array of that name in the file, or as its default"
-        )
-    return list(examples.values())
-
-
-def _read_shapes(texts: Sequence[str]) -> dict[str, Any]:
-    """Arrays from "x=3,4", "n=()" and "labels=3:int"."""
-    arrays = {}
-    for text in texts:
-        found = re.fullmatch(r"(\w+)=\(?([\d,x ]*)\)?(?::(\w+))?", text)
-        try:
-            if found is None:
-                raise ValueError
-            shape = tuple(int(n) for n in re.split("[,x]", found[2].replace(" ", "")) if n)
-            dtype = np.dtype(found[3] or "float64")
-        except (ValueError, TypeError):
-            raise InputError(
-                f"trace: expected NAME=SHAPE as in x=3,4 or labels=3:int, got {text!r}"
-            ) from None
-        # Inside the domain of nearly every function.
-        numbers = np.random.default_rng(0).uniform(0.2, 0.8, shape)
-        arrays[found[1]] = numbers.astype(dtype)
-    return arrays
 
 
 def _import(name: str, function: Any, module: ModuleType) -> str:
@@ -341,61 +283,3 @@ def _definition(name: str, array: Any) -> str:
     numbers = re.sub(r"\b(inf|nan)\b", r"np.\1", repr(array.tolist()))
     shaped = "" if array.size else f".reshape({array.shape})"  # [] may be (0, 3)
     return f"{name} = np.array({numbers}, dtype=np.{array.dtype.name}){shaped}"
-
-
-# -- the user's file ---------------------------------------------------------------------------
-
-
-def load(target: str) -> tuple[ModuleType, str]:
-    """Import "model.py:loss" or "package.module:loss"; the current folder counts as importable.
-
-    Raises:
-        InputError: if there is no such module, or importing it fails: with the module's own lines.
-    """
-    head, _, name = target.rpartition(":")
-    if not head or not name.isidentifier():  # C:\model.py
-        head, name = target, ""
-    path = Path(head)
-    if path.suffix == ".py" or path.exists():
-        if not path.is_file():
-            raise InputError(f"there is no file {head}")
-        sys.path.insert(0, str(path.resolve().parent))
-        return _run(lambda: _from_file(path), head), name
-    sys.path.insert(0, str(Path.cwd()))
-    return _run(lambda: import_module(head), head), name
-
-
-def _from_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None, "a file that ends in .py has a loader"
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def _run(load: Callable[[], ModuleType], name: str) -> ModuleType:
-    try:
-        return load()
-    except ModuleNotFoundError as error:
-        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
-            raise InputError(f"there is no module {name!r}, seen from {Path.cwd()}") from None
-        failure: BaseException = error
-    except (Exception, SystemExit) as error:
-        failure = error
-    raise InputError(f"{name} cannot be imported:\n{_own_lines(failure)}") from None
-
-
-def _own_lines(error: BaseException) -> str:
-    """The traceback without this package's lines and the import machinery's."""
-    shown = traceback.TracebackException.from_exception(error)
-    ours = str(Path(__file__).parent)
-    shown.stack = traceback.StackSummary.from_list(
-        [
-            frame
-            for frame in shown.stack
-            if not frame.filename.startswith(ours) and "importlib" not in frame.filename
-        ]
-    )
-    shown.__cause__ = shown.__context__ = None
-    return "".join(shown.format()).rstrip()
