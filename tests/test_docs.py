@@ -44,6 +44,21 @@ def test_code_in_documents_prints_what_they_show(
             assert printed.strip() == block["text"].strip()
 
 
+def test_the_picture_in_the_readme_is_what_its_code_draws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {"__name__": "README"}
+    for block in blocks(ROOT / "README.md"):
+        if block["kind"] == "python" and not block["source"]:
+            exec(block["text"], namespace)
+        if (tmp_path / "graph.svg").exists():
+            break
+    assert (tmp_path / "graph.svg").read_bytes() == (ROOT / "docs" / "graph.svg").read_bytes(), (
+        "the README draws another picture: look at it, and copy it to docs/graph.svg"
+    )
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_quoted_source_stands_in_the_source(document: Path) -> None:
     for block in blocks(document):
