@@ -76,8 +76,9 @@ def second_derivative() -> Named:
     x = parameter(0.5)
     y = np.tanh(x)
     with tg.scope("backward"):
-        slope = tg.gradients(y, x, create_graph=True)
-    return {"x": x, "y": y, "slope": slope}
+        seed = Tensor(1.0)
+        slope = tg.gradients(y, x, g=seed, create_graph=True)
+    return {"x": x, "y": y, "seed": seed, "slope": slope}
 
 
 def fan_out() -> Named:
@@ -152,7 +153,7 @@ def write(folder: Path) -> None:
         folder / "why_the_order_matters.html",
         names=named,
         title="Why the order matters",
-        sweeps={
+        passes={
             "In topological order (the engine)": right,
             "Along every path, without an order (wrong)": along_paths(named["c"]),
         },

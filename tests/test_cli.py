@@ -716,6 +716,9 @@ number = 3
 def loss(x, y=2.0):
     return np.mean((x @ W) ** 2) * y
 
+def product(x, w):
+    return np.sum(x @ w)
+
 def nothing():
     return 1
 
@@ -756,11 +759,36 @@ def test_explain_writes_a_page(capsys, write, tmp_path, monkeypatch):
     assert (status, text) == (0, f"{out}\n")
     assert opened == [out.resolve().as_uri()]
     assert "x @ W" in out.read_text("utf-8")
+    options = ["--title", "Two steps", "--learning-rate", "0.5"]
+    assert answer(capsys, "explain", "model.py:total", "-o", str(out), *options)[0] == 0
+    assert "<title>Two steps</title>" in out.read_text("utf-8")
+    assert "W −= 0.5 × ∂W" in out.read_text("utf-8")
+
+
+def test_draw_knows_its_data_and_what_is_asked_for(capsys, write):
+    write("model.py", PICTURE)
+    shape = ["--shape", "x=3,2", "--text"]
+    data = ["--shape", "x=3,2", "w=2,1", "--wrt", "w", "--text"]
+    _, text = answer(capsys, "draw", "model.py:product", *data)
+    assert re.search(r"input +x +\(3, 2\)", text) and re.search(r"parameter +w ", text)
+    assert re.search(r"sum +product ", text), "the result has the function's name"
+    _, text = answer(capsys, "draw", "model.py:loss", *shape, "--around", "x", "--depth", "1")
+    assert "matmul" in text and "power" not in text
+    _, text = answer(capsys, "draw", "model.py:loss", *shape, "--highlight", "gradients")
+    assert "norm of what flows back" in text
+    _, text = answer(capsys, "draw", "model.py:loss", *shape, "--constants", "fold")
+    assert "matmul" in text
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["draw", "model.py:loss", "--shape", "x=3,2", "--wrt", "z"], "--wrt z: loss has no such"),
+        (["draw", "model.py:total", "--around", "loss"], "there is no Tensor 'loss' in the file"),
+        (["draw", "model.py:total", "--highlight", "U"], "there are W, total"),
+        (["draw", "model.py:total", "--max-nodes", "1"], "at most 1 boxes, got 3"),
+        (["draw", "model.py:nope"], "draw: model.py has no 'nope'; name a Tensor"),
+        (["explain", "model.py:total", "--learning-rate", "-1"], "learning_rate"),
         (["draw", "model.py"], "draw: name a Tensor or a function of model.py: model.py:W, model"),
         (["draw", "model.py:number"], "name a Tensor or a function of model.py"),
         (["draw", "model.py:loss"], "draw: of which shape is 'x' of loss?"),
@@ -768,7 +796,7 @@ def test_explain_writes_a_page(capsys, write, tmp_path, monkeypatch):
         (["draw", "model.py:total", "-o", "g.bmp"], "expected a path that ends in .svg"),
         (["draw", "model.py:total", "--collapse", "all"], "draw: expected collapse to be 'auto'"),
         (["draw", "missing.py:total"], "there is no file missing.py"),
-        (["explain", "model.py:W"], "explain"),
+        (["explain", "model.py:W"], "explain: expected a loss of one element, got shape (2, 2)"),
         (["explain", "model.py:total", "-o", "page.pdf"], "page.pdf"),
         (["explain", "model.py:broken", "--shape", "x=2"], "explain: broken fails:"),
     ],

@@ -541,7 +541,7 @@ def test_a_rule_that_was_not_followed_is_told(page):
     wrong = [
         edge._replace(contribution=edge.contribution * 2, after=edge.after * 2) for edge in edges
     ]
-    step = edge_to(page(loss, sweeps={"Twice": wrong}), "x")
+    step = edge_to(page(loss, passes={"Twice": wrong}), "x")
     assert "do not give this contribution: the rule was not followed." in step["sentence"]
 
 
@@ -632,8 +632,8 @@ def test_an_array_elsewhere_is_not_computed(page):
     x = Tensor(da.ones((3,), chunks=3).map_blocks(fail, dtype=float, meta=np.ones(0)), name="x")
     x.requires_grad = True
     loss = np.sum(x * 2.0)
-    for sweeps in (None, {"one": observed(loss), "other": observed(loss)}):
-        shown = page(loss, sweeps=sweeps)
+    for passes in (None, {"one": observed(loss), "other": observed(loss)}):
+        shown = page(loss, passes=passes)
         step = edge_to(shown, "x")
         assert text(step).startswith("rule of multiply for x: [g")
         [after] = [t for t in tokens(step) if isinstance(t, dict) and t["role"] == "after"]
@@ -658,7 +658,7 @@ def test_nothing_is_computed_again_elsewhere(page):
     assert text(edge_to(shown, "x")) == "rule of counted for x: [g = ∂sum/∂counted] → [for x]"
 
 
-# -- other sweeps ------------------------------------------------------------------------------
+# -- other passes ------------------------------------------------------------------------------
 
 
 def observed(loss):
@@ -673,7 +673,7 @@ def test_a_wrong_sweep_is_shown_beside_the_right_one(page):
     loss, _, _ = mlp()
     right = observed(loss)
     wrong = [edge._replace(after=edge.contribution) for edge in right]
-    shown = page(loss, sweeps={"added": right, "overwritten": wrong})
+    shown = page(loss, passes={"added": right, "overwritten": wrong})
     assert [s["title"] for s in shown.data["sections"]] == [
         "Forward",
         "added",
@@ -700,7 +700,7 @@ def test_a_sweep_that_does_not_wait_is_told(page):
     loss = y + np.exp(y)
     first, exp, second, last = observed(loss)
     hasty = [first, last, exp, second]
-    shown = page(loss, names={"y": y}, sweeps={"right": [first, exp, second, last], "hasty": hasty})
+    shown = page(loss, names={"y": y}, passes={"right": [first, exp, second, last], "hasty": hasty})
     early = ["too early: the gradient of y" in step["sentence"] for step in shown.of("edge")]
     assert early == [False, False, False, False, False, True, False, False]
 
@@ -710,27 +710,27 @@ def test_a_sweep_that_takes_an_edge_twice_is_told(page):
     loss = np.tanh(x)
     [edge] = observed(loss)
     again = edge._replace(before=edge.after, after=2 * edge.after)
-    step = page(loss, sweeps={"once": [edge], "twice": [edge, again]}).of("edge")[2]
+    step = page(loss, passes={"once": [edge], "twice": [edge, again]}).of("edge")[2]
     assert (
-        "x is used once, but this sweep brings it 2 contributions: this is number 2."
+        "x is used once, but this backward pass brings it 2 contributions: this is number 2."
         in (step["sentence"])
     )
 
 
 def test_a_sweep_that_reaches_nothing_is_told(page):
     loss, _, _ = mlp()
-    shown = page(loss, sweeps={"right": observed(loss), "lazy": []})
+    shown = page(loss, passes={"right": observed(loss), "lazy": []})
     assert "gradients of nothing" in shown.of("result")[1]["sentence"]
     assert "lazy: none" in tokens(shown.of("compare")[0])
 
 
 def test_edges_of_another_graph_are_refused(tmp_path):
-    with pytest.raises(tg.InputError, match="expected sweeps of edges of this graph"):
-        explain(mlp()[0], tmp_path / "p.html", sweeps={"foreign": observed(mlp()[0])})
+    with pytest.raises(tg.InputError, match="expected passes of edges of this graph"):
+        explain(mlp()[0], tmp_path / "p.html", passes={"foreign": observed(mlp()[0])})
     loss, _, _ = mlp()
     wrong = [edge._replace(argument="z") for edge in observed(loss)]
     with pytest.raises(tg.InputError, match="got one of add for 'z'"):
-        explain(loss, tmp_path / "p.html", sweeps={"misnamed": wrong})
+        explain(loss, tmp_path / "p.html", passes={"misnamed": wrong})
 
 
 # -- looking changes nothing -------------------------------------------------------------------
@@ -993,14 +993,14 @@ def long_chain(length):
             mlp,
             {"learning_rate": np.inf},
             tg.InputError,
-            "learning_rate to be a finite number, got inf",
+            "learning_rate to be a finite number above 0, got inf",
         ),
         (mlp, {"learning_rate": "fast"}, tg.InputError, "learning_rate"),
         (mlp, {"max_cells": 0}, tg.InputError, "max_cells to be an int of at least 1, got 0"),
         (mlp, {"max_cells": True}, tg.InputError, "max_cells"),
         (mlp, {"names": ["loss"]}, tg.DtypeError, "names to be a dict, got list"),
-        (mlp, {"sweeps": []}, tg.DtypeError, "sweeps to be a dict, got list"),
-        (mlp, {"sweeps": {}}, tg.InputError, "at least one sweep"),
+        (mlp, {"passes": []}, tg.DtypeError, "passes to be a dict, got list"),
+        (mlp, {"passes": {}}, tg.InputError, "at least one backward pass"),
         (mlp, {"title": 3}, tg.DtypeError, "title to be a text, got int"),
         (mlp, {"path": "page.txt"}, tg.InputError, "ends in .html, got"),
         (mlp, {"path": 3}, tg.DtypeError, "expected a path, got int"),
@@ -1010,7 +1010,8 @@ def long_chain(length):
 def test_what_cannot_be_explained_is_refused_with_advice(tmp_path, loss, options, error, message):
     made = loss() if callable(loss) else loss
     made = made[0] if isinstance(made, tuple) else made
-    path = options.pop("path", "page.html") if isinstance(options, dict) else None
+    options = dict(options)
+    path = options.pop("path", "page.html")
     path = tmp_path / path if isinstance(path, str) else path
     with pytest.raises(error, match=message):
         explain(made, path, **options)

@@ -1,5 +1,6 @@
 """What is drawn as one: nothing is lost, nothing twice, and no arrow leads out of it and back."""
 
+import re
 import time
 from contextlib import ExitStack
 from functools import partial
@@ -104,9 +105,10 @@ def test_arrows_of_a_collapsed_picture_connect_what_was_connected(result):
 
 
 def test_values_of_the_same_scope_are_put_together_as_far_as_they_can():
-    # 0(a) -> 1 -> 2(a), 3(a) on its own: 2 cannot be with 0, since 1 is between them
-    order = grouped([0, 1, 2, 3], {0: "a", 1: None, 2: "a", 3: "a"}, {0: [], 1: [0], 2: [1], 3: []})
-    assert order == [("a", [0, 3]), (None, [1]), ("a", [2])]
+    # 0(a) -> 1 -> 2(a), and 4(a) on its own: 2 cannot be with 0, since 1 is between them.
+    label = {0: "a", 1: None, 2: "a", 3: None, 4: "a"}
+    order = grouped(range(5), label, {0: [], 1: [0], 2: [1], 3: [], 4: []})
+    assert order == [(None, [3]), ("a", [0, 4]), (None, [1]), ("a", [2])]
 
 
 def test_two_scopes_that_depend_on_each_other_are_not_both_kept_whole():
@@ -132,6 +134,10 @@ def network(layers, width=3):
     return np.mean(x**2)
 
 
+def width(drawing):
+    return float(re.search(r' width="([\d.]+)"', drawing.svg)[1])
+
+
 def titles(drawing):
     return [box.title for box in drawing.view.boxes]
 
@@ -154,8 +160,9 @@ def test_twelve_layers_fit_on_one_screen():
     assert any("Modules alike are drawn once" in note for note in drawing.view.notes)
     closed = draw(network(12), collapse="modules")
     assert titles(closed) == ["x", "layer0 … layer11 ×12", "power", "mean"]
-    lines = ("60 ops", "24 parameters, 144 numbers", "ends with (2, 3)")
+    lines = ("60 ops", "24 parameters, 144 numbers", "one after the other", "ends with (2, 3)")
     assert closed.view.boxes[1].lines == lines
+    assert width(closed) < 1280 and width(drawing) < 1920
     assert 'rx="4"' in closed.svg
     assert len(draw(network(12), collapse="none").view.boxes) == closed.view.total
 
@@ -190,6 +197,33 @@ def test_a_scope_that_is_entered_again_makes_several_modules():
     assert titles(draw(h, collapse=1)) == ["h", "W", "cell ×4"]
 
 
+def test_a_cell_in_a_loop_is_told_in_the_order_of_time():
+    rng = np.random.default_rng(0)
+    xs = [Tensor(rng.normal(size=(1, 2))) for _ in range(5)]
+    W, U = (Tensor(rng.normal(size=(2, 2)), requires_grad=True) for _ in "WU")
+    h = Tensor(np.zeros((1, 2)))
+    for x in xs:
+        with tg.scope("cell"):
+            h = np.tanh(x @ W + h @ U)
+    del x
+    view = draw(np.sum(h), names=locals(), collapse="none").view
+    assert [box.name for box in view.boxes if box.name.startswith("xs")] == [
+        f"xs[{i}]" for i in range(5)
+    ]
+    rolled = [draw(np.sum(h), collapse=collapse) for collapse in ("modules", 0)]
+    assert all("one after the other" in drawing.svg for drawing in rolled)
+
+
+def test_many_modules_are_found_in_linear_time():
+    h = Tensor(np.ones(2), requires_grad=True)
+    for _ in range(4_000):
+        with tg.scope("cell"):
+            h = np.tanh(h * 2.0)
+    start = time.perf_counter()
+    draw(h)
+    assert time.perf_counter() - start < 20  # a guard against quadratic time, not a benchmark
+
+
 def test_heads_side_by_side_are_drawn_as_one():
     x = Tensor(np.ones(3), requires_grad=True, name="x")
     heads = []
@@ -199,6 +233,7 @@ def test_heads_side_by_side_are_drawn_as_one():
     assert titles(draw(np.concatenate(heads), collapse="modules")) == [
         "x", "head0 … head7 ×8", "concatenate",
     ]  # fmt: skip
+    assert "side by side" in draw(np.concatenate(heads), collapse="modules").svg
 
 
 # -- size --------------------------------------------------------------------------------------
@@ -215,11 +250,12 @@ def test_words_get_fewer_then_modules_close_then_chains_are_cut():
     assert draw(chain(100)).view.boxes[5].dtype == "float64"
     medium = draw(chain(400)).view
     assert len(medium.boxes) == 401 and medium.boxes[5].lines == ("(2,)",)
-    assert any("more than 150" in note for note in medium.notes)
+    assert any("Op and shape only" in note for note in medium.notes)
     long = draw(chain(2_000))
     assert titles(long) == [
         "x", "sin_1", "sin_2", "sin_3", "… 1,994 more ops …", "sin_1998", "sin_1999", "sin_2000",
     ]  # fmt: skip
+    assert long.view.boxes[4].lines == ("ends with (2,)",)
     assert "Long chains are cut; collapse='none' draws all of them." in long.view.notes
     assert len(draw(network(100), collapse="auto").view.boxes) < 30
 
@@ -270,7 +306,7 @@ def test_only_what_is_near_a_tensor_can_be_drawn():
     view = draw(values[-1], around=values[6], depth=2).view
     assert [box.name for box in view.boxes] == ["x", "v4", "v5", "v6", "v7", "v8"]
     assert view.boxes[1].lines[-1] == "… 1 more input"
-    assert view.notes == ("Only what is at most 2 steps away, of 10.",)
+    assert view.notes == ("Only what is at most 2 steps away; the graph has 10 values.",)
     assert [box.name for box in draw(values[-1], around=x, depth=0).view.boxes] == ["x"]
 
 

@@ -111,7 +111,14 @@ def _parser() -> argparse.ArgumentParser:
         "defaults, or of arrays of the same name in the file.",
     )
     trace.add_argument("target", metavar="FILE:FUNCTION", help="model.py:loss")
-    trace.add_argument(
+    _add_shapes(trace)
+    trace.set_defaults(run=_trace)
+    _add_pictures(commands)
+    return parser
+
+
+def _add_shapes(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
         "--shape",
         nargs="+",
         action="extend",
@@ -119,9 +126,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=SHAPE",
         help="x=3,4 W=4,5 scale=() labels=3:int",
     )
-    trace.set_defaults(run=_trace)
-    _add_pictures(commands)
-    return parser
 
 
 def _add_pictures(commands: Any) -> None:
@@ -137,6 +141,7 @@ def _add_pictures(commands: Any) -> None:
         ("level", ("compact", "normal", "full"), "normal"),
         ("engine", ("auto", "dot", "builtin"), "auto"),
         ("direction", ("LR", "TB"), "LR"),
+        ("constants", ("auto", "show", "fold"), "auto"),
     ):
         draw.add_argument(
             f"--{option}", choices=choices, default=default, help="(default: %(default)s)"
@@ -148,6 +153,24 @@ def _add_pictures(commands: Any) -> None:
         metavar="HOW",
         help="auto, none, modules, or how many levels of modules to leave open",
     )
+    draw.add_argument("--around", metavar="NAME", help="draw only what is near this Tensor")
+    draw.add_argument(
+        "--depth",
+        type=partial(_whole_number, least=0),
+        default=2,
+        metavar="N",
+        help="how many steps around it (default: %(default)s)",
+    )
+    draw.add_argument(
+        "--highlight", metavar="NAME", help="the ways from this Tensor to the result, or: gradients"
+    )
+    draw.add_argument(
+        "--max-nodes",
+        type=partial(_whole_number, least=1),
+        default=3000,
+        metavar="N",
+        help="the most boxes of a picture (default: %(default)s)",
+    )
     draw.set_defaults(run=_draw)
 
     explain = commands.add_parser(
@@ -157,18 +180,25 @@ def _add_pictures(commands: Any) -> None:
         "or of what a function returns. The shapes of the arguments are found as for trace.",
     )
     _add_target(explain, "backprop.html", ".html")
+    explain.add_argument("--title", metavar="TEXT", help="of the page")
+    explain.add_argument(
+        "--learning-rate",
+        type=float,
+        default=0.1,
+        metavar="RATE",
+        help="of the update at the end (default: %(default)s)",
+    )
     explain.set_defaults(run=_explain)
 
 
 def _add_target(command: argparse.ArgumentParser, out: str, endings: str) -> None:
     command.add_argument("target", metavar="FILE:NAME", help="model.py:loss, a Tensor or function")
+    _add_shapes(command)
     command.add_argument(
-        "--shape",
+        "--wrt",
         nargs="+",
-        action="extend",
-        default=[],
-        metavar="NAME=SHAPE",
-        help="x=3,4 W=4,5 scale=() labels=3:int",
+        metavar="NAME",
+        help="the arguments that need a gradient (default: all of floats)",
     )
     command.add_argument(
         "-o",
@@ -209,22 +239,36 @@ def _draw(arguments: argparse.Namespace) -> int:
     from tinygrad_edu import pictures
 
     return pictures.draw(
-        arguments.target,
-        arguments.shape,
+        _target(arguments),
         arguments.out,
         table=arguments.text,
         show=arguments.open,
+        around=arguments.around,
+        highlight=arguments.highlight,
         level=arguments.level,
         collapse=arguments.collapse,
         engine=arguments.engine,
         direction=arguments.direction,
+        constants=arguments.constants,
+        depth=arguments.depth,
+        max_nodes=arguments.max_nodes,
     )
 
 
 def _explain(arguments: argparse.Namespace) -> int:
     from tinygrad_edu import pictures
 
-    return pictures.explain(arguments.target, arguments.shape, arguments.out, show=arguments.open)
+    return pictures.explain(
+        _target(arguments),
+        arguments.out,
+        show=arguments.open,
+        title=arguments.title,
+        learning_rate=arguments.learning_rate,
+    )
+
+
+def _target(arguments: argparse.Namespace) -> tuple[str, list[str], list[str] | None]:
+    return arguments.target, arguments.shape, arguments.wrt
 
 
 def _whole_number(text: str, least: int) -> int:

@@ -49,6 +49,7 @@ def formula(
     g: str = "g",
     out: str = "out",
     longest: int = 120,
+    result: Any = None,
 ) -> str:
     """What a gradient rule computes, as one expression that was traced from the rule itself.
 
@@ -65,6 +66,7 @@ def formula(
         g: name of the cotangent.
         out: name of the result.
         longest: number of characters from which on it says "..." instead.
+        result: what the op computed from the inputs, where it is at hand; else it is computed.
 
     Returns:
         Text such as `g @ W.T`.
@@ -80,7 +82,7 @@ def formula(
     values = [tape.begin(x, name) for x, name in zip(inputs, names, strict=True)]
     with np.errstate(all="ignore"):
         if argument is None:
-            result = (op.composed or op.public)(*values, **options)
+            written = (op.composed or op.public)(*values, **options)
         else:
             rule = op.rule(argument)
             if rule is None:
@@ -88,13 +90,13 @@ def formula(
                     f"formula: {op.name} has no rule for argument {op.argument(argument)!r}"
                 )
             position = {"position": argument} if op.variadic else {}
-            value = op.forward(*map(_plain, inputs), **options)
+            value = op.forward(*map(_plain, inputs), **options) if result is None else result
             cotangent = tape.begin(_ones_like(value), g)
-            result = rule.vjp(cotangent, tape.begin(value, out), *values, **position, **options)
-    if isinstance(result, (tuple, list)):
-        written = [tape.inlined(part, longest) for part in result]
-        return TOO_LONG if TOO_LONG in written else ", ".join(written)
-    return tape.inlined(result, longest)
+            written = rule.vjp(cotangent, tape.begin(value, out), *values, **position, **options)
+    if isinstance(written, (tuple, list)):
+        parts = [tape.inlined(part, longest) for part in written]
+        return TOO_LONG if TOO_LONG in parts else ", ".join(parts)
+    return tape.inlined(written, longest)
 
 
 class _Shape(tuple[int, ...]):

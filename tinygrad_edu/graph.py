@@ -6,7 +6,7 @@ second graph and nothing points forward, so reference counting alone frees a gra
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -177,29 +177,63 @@ class Snapshot:
 
 
 def snapshot(outputs: Iterable[Node]) -> Snapshot:
-    """Read the graph below `outputs` into plain records, iteratively, in topological order."""
+    """Read the graph below `outputs` into plain records, iteratively, in topological order.
+
+    Of an op's inputs the one with the longest history comes first, as in the program that made it.
+    """
     outputs = tuple(outputs)
+    inputs = {id(value): _array_inputs(value) for value in values_below(outputs)}
+    length: dict[int, int] = {}
+    for value in _depth_first(outputs, inputs):
+        before = [length[id(source)] for _, source in inputs[id(value)]]
+        length[id(value)] = 1 + max(before, default=-1)
+    longest_first = {
+        key: sorted(sources, key=lambda source: -length[id(source[1])])
+        for key, sources in inputs.items()
+    }
     vertices: list[Vertex] = []
-    index: dict[int, int] = {}  # by id(): `keep` holds every value, so that no id is used twice
-    keep: list[Any] = []
-    stack: list[Any] = [(value, False) for value in reversed(outputs)]
-    while stack:
-        value, inputs_listed = stack.pop()
-        if id(value) in index:
-            continue
-        inputs = _array_inputs(value)
-        if inputs and not inputs_listed:
-            stack.append((value, True))
-            stack.extend((source, False) for _, source in reversed(inputs))
-            continue
-        index[id(value)] = len(vertices)
-        keep.append(value)
+    index: dict[int, int] = {}
+    for value in _depth_first(outputs, longest_first):
         uses = tuple(
             Use(value._op.argument(position), position, index[id(source)])
-            for position, source in inputs
+            for position, source in inputs[id(value)]
         )
+        index[id(value)] = len(vertices)
         vertices.append(_vertex(value, len(vertices), uses))
     return Snapshot(tuple(vertices), tuple(index[id(output)] for output in outputs))
+
+
+def _depth_first(
+    outputs: Iterable[Node], inputs: Mapping[int, list[tuple[int, Any]]]
+) -> Iterator[Any]:
+    """Every value once, after its inputs; these are looked up by `id`."""
+    listed: set[int] = set()
+    stack = [(output, False) for output in reversed(tuple(outputs))]
+    while stack:
+        value, inputs_listed = stack.pop()
+        if id(value) in listed:
+            continue
+        if inputs_listed or not inputs[id(value)]:
+            listed.add(id(value))
+            yield value
+        else:
+            stack.append((value, True))
+            stack.extend((source, False) for _, source in reversed(inputs[id(value)]))
+
+
+def values_below(outputs: Iterable[Node]) -> Iterator[Any]:
+    """Every value that `outputs` depend on, and themselves, once each, in no order.
+
+    It only looks as far as it is asked to: `islice` tells whether a graph is too large to be read.
+    """
+    seen: dict[int, Any] = {}  # by id(); it holds the values, so that no id is used twice
+    stack: list[Any] = list(outputs)
+    while stack:
+        value = stack.pop()
+        if id(value) not in seen:
+            seen[id(value)] = value
+            yield value
+            stack.extend(source for _, source in _array_inputs(value))
 
 
 def _array_inputs(value: Any) -> list[tuple[int, Any]]:

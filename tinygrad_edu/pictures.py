@@ -6,7 +6,6 @@ import inspect
 import webbrowser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,27 @@ import tinygrad_edu as tg
 from tinygrad_edu import user_file
 from tinygrad_edu.errors import AutogradError, InputError
 
+Target = tuple[str, Sequence[str], Sequence[str] | None]  # FILE:NAME, shapes, what needs a gradient
+
 
 def draw(
-    target: str, shapes: Sequence[str], out: Path, *, table: bool, show: bool, **options: Any
+    target: Target,
+    out: Path,
+    *,
+    table: bool,
+    show: bool,
+    around: str | None = None,
+    highlight: str | None = None,
+    **options: Any,
 ) -> int:
     """Draw the graph of a Tensor, or of what a function returns."""
     from viz import draw  # on demand: the package works without its pictures
 
-    tensors, names = _load("draw", target, shapes)
+    tensors, names = _load("draw", *target)
+    if around is not None:
+        options["around"] = _tensor(around, names)
+    if highlight is not None:
+        options["highlight"] = highlight if highlight == "gradients" else _tensor(highlight, names)
     drawing = draw(tensors, names=names, **options)
     if table:
         print(drawing.text(), end="")
@@ -30,11 +42,11 @@ def draw(
     return _done(drawing.save(out), show)
 
 
-def explain(target: str, shapes: Sequence[str], out: Path, *, show: bool, **options: Any) -> int:
+def explain(target: Target, out: Path, *, show: bool, **options: Any) -> int:
     """Write the page that steps through the backward pass of a Tensor or a function."""
     from viz import explain
 
-    tensors, names = _load("explain", target, shapes)
+    tensors, names = _load("explain", *target)
     return _done(explain(tensors, out, names=names, **options), show)
 
 
@@ -45,7 +57,9 @@ def _done(path: Path, show: bool) -> int:
     return 0
 
 
-def _load(command: str, target: str, shapes: Sequence[str]) -> tuple[Any, Mapping[str, Any]]:
+def _load(
+    command: str, target: str, shapes: Sequence[str], wrt: Sequence[str] | None
+) -> tuple[Any, dict[str, Any]]:
     """The Tensor that is named, and what the Tensors of its graph are called."""
     module, name = user_file.load(target)
     found = getattr(module, name, None) if name else None
@@ -54,24 +68,39 @@ def _load(command: str, target: str, shapes: Sequence[str]) -> tuple[Any, Mappin
         return found, names
     if not inspect.isfunction(found):
         head = target.removesuffix(f":{name}") if name else target
-        ways = [key for key, value in names.items() if isinstance(value, tg.Tensor)]
+        ways = [key for key, value in names.items() if _are_tensors(value)]
         ways = [f"{head}:{way}" for way in (*ways, *user_file.functions(module))]
+        missing = f"{head} has no {name!r}; " if name and not hasattr(module, name) else ""
         raise InputError(
-            f"{command}: name a Tensor or a function of {head}: {', '.join(ways) or 'it has none'}"
+            f"{command}: {missing}name a Tensor or a function of {head}: "
+            f"{', '.join(ways) or 'it has none'}"
         )
-    return _result(command, found, module, shapes), names
+    arguments = _arguments(command, found, user_file.examples(command, found, module, shapes), wrt)
+    result = _result(command, found, arguments)
+    return result, names | arguments | {name: result}
 
 
-def _result(command: str, f: Any, module: ModuleType, shapes: Sequence[str]) -> Any:
-    """What a function returns for example arguments, which are Tensors of their names."""
-    examples = user_file.examples(command, f, module, shapes)
-    arguments = []
-    for name, x in zip(inspect.signature(f).parameters, examples, strict=False):
+def _arguments(
+    command: str, f: Any, examples: Sequence[Any], wrt: Sequence[str] | None
+) -> dict[str, Any]:
+    """Example arguments of a function as Tensors, of which those of floats need a gradient."""
+    arguments = dict(zip(inspect.signature(f).parameters, examples, strict=False))
+    if unknown := [name for name in wrt or () if name not in arguments]:
+        raise InputError(
+            f"{command}: --wrt {unknown[0]}: {f.__name__} has no such argument, it has "
+            f"{', '.join(arguments)}"
+        )
+    for name, x in arguments.items():
         if isinstance(x, np.ndarray):
-            x = tg.Tensor(x, requires_grad=x.dtype.kind == "f", name=name)
-        arguments.append(x)
+            wanted = x.dtype.kind == "f" if wrt is None else name in wrt
+            arguments[name] = tg.Tensor(x, requires_grad=wanted, name=name)
+    return arguments
+
+
+def _result(command: str, f: Any, arguments: Mapping[str, Any]) -> Any:
+    """What a function returns."""
     try:
-        result = f(*arguments)
+        result = f(*arguments.values())
     except AutogradError:
         raise
     except Exception as error:
@@ -82,6 +111,17 @@ def _result(command: str, f: Any, module: ModuleType, shapes: Sequence[str]) -> 
             f"{command}: expected {f.__name__} to return a Tensor, got {type(result).__name__}"
         )
     return result
+
+
+def _tensor(name: str, names: Mapping[str, Any]) -> tg.Tensor:
+    found = names.get(name)
+    if not isinstance(found, tg.Tensor):
+        known = [key for key, value in names.items() if isinstance(value, tg.Tensor)]
+        raise InputError(
+            f"draw: there is no Tensor {name!r} in the file or among the arguments; there are "
+            f"{', '.join(known) or 'none'}"
+        )
+    return found
 
 
 def _are_tensors(value: Any) -> bool:

@@ -6,27 +6,29 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 from xml.sax.saxutils import escape
 
-from tinygrad_edu import DtypeError, GraphError, InputError, Tensor, gradients, observe
-from tinygrad_edu.graph import Snapshot, snapshot
+from tinygrad_edu import DtypeError, GraphError, InputError, Tensor
+from tinygrad_edu.graph import Snapshot, snapshot, values_below
 from viz import graphviz_dot
 from viz.files import write
 from viz.folding import plan_of
 from viz.naming import names_of, own_names
-from viz.svg import Direction, own_id, svg_of
+from viz.svg import Direction, svg_of
 from viz.text import dot_of, table_of
 from viz.view import Level, Marks, View, fitting_level, view_of
+from viz.watching import placed, watched
 from viz.words import norm
 
 Engine = Literal["auto", "dot", "builtin"]
 
 LIMIT = 3_000  # boxes; more than that is no picture
 MOST = 50_000  # values that are looked through, to find what of them can be drawn as one
-_FITTING = 'style="max-width:100%;height:auto"'
 DOT_LIMIT = 1_000  # boxes; `dot` needs seconds for more, and minutes for a few thousand
+_FITTING = 'style="max-width:100%;height:auto"'  # in a notebook: as wide as its column
 
 
 class Drawing:
@@ -36,33 +38,43 @@ class Drawing:
 
     Attributes:
         view: what is drawn: boxes and arrows, in words.
-        engine: who places them: Graphviz' "dot", or "builtin".
         direction: of the forward pass, "LR" or "TB".
     """
 
     def __init__(self, view: View, engine: Engine = "builtin", direction: Direction = "LR") -> None:
         self.view, self.direction = view, direction
         self._asked = engine
-        few = len(view.boxes) <= DOT_LIMIT and graphviz_dot.has_dot()
-        self.engine: Engine = ("dot" if few else "builtin") if engine == "auto" else engine
 
-    @cached_property
+    @property
+    def engine(self) -> Engine:
+        """Who places the boxes: Graphviz' "dot", or "builtin"."""
+        return self._laid_out[0]
+
+    @property
     def svg(self) -> str:
         """The picture as SVG text.
 
         Raises:
             InputError: if `engine="dot"` was asked for and fails.
         """
-        if self.engine == "dot":
+        return self._laid_out[1]
+
+    @cached_property
+    def _laid_out(self) -> tuple[Engine, str]:
+        view = self.view
+        few = len(view.boxes) <= DOT_LIMIT and graphviz_dot.has_dot()
+        if self._asked == "dot" or (self._asked == "auto" and few):
             try:
-                return graphviz_dot.svg(self.dot, own_id(self.view), escape(self.view.summary))
+                svg = graphviz_dot.svg(self.dot, view.own, escape(view.summary))
             except graphviz_dot.DotFailed as failure:
                 if self._asked == "dot":
-                    raise InputError(f"draw: {failure}; use draw(..., engine='builtin')") from None
+                    message = f"draw: {failure}; use draw(..., engine='builtin')"
+                    raise InputError(message) from None
                 note = f"Laid out by the built-in engine: {failure}."
-                self.view = replace(self.view, notes=(*self.view.notes, note))
-                self.engine = "builtin"
-        return svg_of(self.view, self.direction)
+                view = replace(view, notes=(*view.notes, note))
+            else:
+                return "dot", svg
+        return "builtin", svg_of(view, self.direction)
 
     @property
     def dot(self) -> str:
@@ -129,7 +141,7 @@ class Drawing:
     ) -> dict[str, str]:
         """For notebooks; text comes along for front ends that show no pictures."""
         forms = {"text/plain": self.text()}
-        try:  # as wide as the page, where front ends would crop it
+        try:
             forms["image/svg+xml"] = self.svg.replace("<svg ", f"<svg {_FITTING} ", 1)
         except InputError as error:  # a notebook would show a traceback through its own insides
             forms["text/plain"] += f"{error}\n"
@@ -166,9 +178,9 @@ def draw(
         level: "compact" (op and shape), "normal" (also dtype, a summary of value and gradient, and
             formulas), "full" (also the numbers).
         collapse: "none"; "modules" to draw each as one box, and several alike as one with their
-            number; how many levels of modules to leave open; or "auto": modules alike are drawn
-            once from 40 boxes on, words get fewer from 150 on, modules are closed and long chains
-            cut from 600 on.
+            number; how many levels of modules to leave open; or "auto": above 40 boxes modules
+            alike are drawn once, above 150 words get fewer, above 600 modules are closed and long
+            chains cut.
         engine: "dot" (Graphviz), "builtin", or "auto": `dot` if it is installed.
         direction: "LR", from left to right, or "TB", from top to bottom.
         names: what to call Tensors in this picture, such as `locals()`: values that are no
@@ -241,30 +253,30 @@ def _marks(graph: Snapshot, outputs: Sequence[Tensor], highlight: Any) -> Marks:
         if vertex.index in before:
             before.update(use.source for use in vertex.inputs)
     if not after & before:
-        raise GraphError("draw: no way leads from the first Tensor of highlight to the second")
+        raise GraphError(
+            "draw: no way leads from the first Tensor of highlight to the second; put the one that "
+            "was computed earlier first"
+        )
     return Marks(frozenset(after & before))
 
 
 def _flows(graph: Snapshot, outputs: Sequence[Tensor]) -> Marks:
     """How much flows back along each arrow: measured in a backward pass that leaves no trace."""
-    if any(output.size != 1 for output in outputs):
+    if any(output.size != 1 or not output.requires_grad for output in outputs):
         raise GraphError(
-            "draw: highlight='gradients' is for results of one element, got shapes "
-            f"{', '.join(str(output.shape) for output in outputs)}; draw their np.sum"
+            "draw: highlight='gradients' is for results of one element that need a gradient, got "
+            f"{', '.join(f'{x!r:.80}' for x in outputs)}; draw a sum or mean of what needs one"
         )
-    place = {id(vertex.value): vertex.index for vertex in graph.vertices}
-    position = {(v.index, use.argument): use.position for v in graph.vertices for use in v.inputs}
+    if any(vertex.freed for vertex in graph.vertices):
+        raise GraphError(
+            "draw: highlight='gradients' needs the whole graph, but a backward pass has freed a "
+            "part of it; draw before backward(), or call backward(retain_graph=True)"
+        )
     flows: dict[tuple[int, int], float] = {}
     totals: dict[int, float] = {}
-
-    def watch(edge: Any) -> None:
-        user = place[id(edge.output)]
-        flows[user, position[user, edge.argument]] = norm(edge.contribution)
-        totals[place[id(edge.input)]] = norm(edge.after)
-
-    leaves = [v.value for v in graph.vertices if v.op is None and v.requires_grad]
-    with observe(watch):
-        gradients(list(outputs), leaves, retain_graph=True)
+    for edge, vertex, use in placed(graph, watched(graph, outputs)):
+        flows[vertex.index, use.position] = norm(edge.contribution)
+        totals[use.source] = norm(edge.after)
     return Marks(flows=flows, gradients=totals)
 
 
@@ -308,43 +320,37 @@ def _check_options(
     depth: Any,
     max_nodes: Any,
 ) -> None:
-    for option, value, known in (
+    for option, value, choices in (
         ("level", level, ("compact", "normal", "full")),
         ("engine", engine, ("auto", "dot", "builtin")),
         ("direction", direction, ("LR", "TB")),
         ("constants", constants, ("auto", "show", "fold")),
     ):
-        if value not in known:
+        if not isinstance(value, str) or value not in choices:
             raise InputError(
-                f"draw: expected {option} to be one of {', '.join(map(repr, known))}, got {value!r}"
+                f"draw: expected {option} to be one of {', '.join(map(repr, choices))}, got "
+                f"{value!r:.60}"
             )
-    whole = isinstance(collapse, int) and not isinstance(collapse, bool) and collapse >= 0
-    if not whole and collapse not in ("auto", "none", "modules"):
+    known = isinstance(collapse, str) and collapse in ("auto", "none", "modules")
+    if not known and not _is_whole(collapse, 0):
         raise InputError(
             "draw: expected collapse to be 'auto', 'none', 'modules', or how many levels of "
             f"modules to leave open, got {collapse!r}"
         )
-    if not isinstance(depth, int) or depth < 0:
+    if not _is_whole(depth, 0):
         raise InputError(f"draw: expected depth to be 0, 1, 2, ..., got {depth!r}")
-    if max_nodes is not None and (not isinstance(max_nodes, int) or max_nodes < 1):
+    if max_nodes is not None and not _is_whole(max_nodes, 1):
         raise InputError(f"draw: expected max_nodes to be 1, 2, ..., or None, got {max_nodes!r}")
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def _refuse_too_large(outputs: tuple[Any, ...], most: int) -> None:
     """Count no further than needed: a snapshot of a million values takes seconds."""
-    seen: dict[int, Any] = {}
-    stack = list(outputs)
-    while stack:
-        tensor = stack.pop()
-        if id(tensor) in seen:
-            continue
-        seen[id(tensor)] = tensor
-        if len(seen) > most:
-            raise InputError(
-                f"draw: expected a graph of at most {most:,} values, got more; use around=t, "
-                "depth=3 for what is near a Tensor t, or max_nodes=None for no limit (it may take "
-                "minutes)"
-            )
-        record = getattr(tensor, "node", None)
-        inputs = (record and record.inputs) or ()
-        stack.extend(source for source in inputs if isinstance(source, Tensor))
+    if sum(1 for _ in islice(values_below(outputs), most + 1)) > most:
+        raise InputError(
+            f"draw: expected a graph of at most {most:,} values, got more; use around=t, depth=3 "
+            "for what is near a Tensor t, or max_nodes=None for no limit (it may take minutes)"
+        )

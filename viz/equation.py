@@ -99,11 +99,12 @@ class Equation:
 
 def forward(call: Call) -> tuple[str, Row]:
     """How a value was computed: text, and a row that ends in the value."""
-    arguments: list[ast.expr] = [ast.Name(f"a{i}") for i in range(len(call.values))]
+    arguments = [f"a{i}" for i in range(len(call.values))]
     tree = _traced(call, None) if call.at_hand else None
-    if tree is None or not any(isinstance(x, ast.Name) and x.id[0] == "a" for x in ast.walk(tree)):
-        tree = ast.Call(ast.Name(call.op.name), arguments, [])
-    text, row, axes = _in_real_names(tree, call, None, None)
+    names = {x.id for x in ast.walk(tree) if isinstance(x, ast.Name)} if tree else set()
+    if tree is None or not names.intersection(arguments):
+        tree = ast.Call(ast.Name(call.op.name), [ast.Name(name) for name in arguments], [])
+    text, row, axes = _in_real_names(tree, call, None)
     value = Card(call.out_name, call.out, "value", _like(axes, call.out))
     return text, (*row, "=", value)
 
@@ -128,7 +129,7 @@ def backward(call: Call, position: int, upstream: Any, contribution: Any) -> Equ
         local = _pulled(call, position, np.ones_like(call.out))
     if local is not None:
         return _local(tree, call, local, upstream, contribution, stretched, known)
-    text, row, axes = _in_real_names(tree, call, upstream, contribution)
+    text, row, axes = _in_real_names(tree, call, upstream)
     if stretched is not None:
         row = (*row, f"summed to {contribution.shape}")
     return Equation(
@@ -154,10 +155,11 @@ def _local(
     agrees: bool,
 ) -> Equation:
     """Local gradient × upstream gradient = contribution."""
-    text, _, _ = _in_real_names(tree, call, None, None)
-    written, _, _ = _in_real_names(_WithoutUpstream().visit(copy.deepcopy(tree)), call, None, None)
-    base = fresh(np.broadcast_shapes(local.shape, np.shape(upstream)))
-    dead = ~np.isfinite(local) & (np.broadcast_to(upstream, base_shape(base)) == 0)
+    text, _, _ = _in_real_names(tree, call, None)
+    written, _, _ = _in_real_names(_WithoutUpstream().visit(copy.deepcopy(tree)), call, None)
+    shape = np.broadcast_shapes(local.shape, np.shape(upstream))
+    base = fresh(shape)
+    dead = ~np.isfinite(local) & (np.broadcast_to(upstream, shape) == 0)
     row: Row = (
         Card(written, local, "local gradient", _like(base, local)),
         "×",
@@ -167,11 +169,6 @@ def _local(
         row = (*row, f"summed over {summed_axes(stretched, contribution.shape)}")
     row = (*row, "=", _contribution(contribution, _like(base, contribution)))
     return Equation(text, row, True, stretched, agrees, bool(dead.any()))
-
-
-def base_shape(axes: Axes) -> tuple[int, ...]:
-    """The shape that axes have."""
-    return tuple(axis.size for axis in axes)
 
 
 def summed_axes(large: Sequence[int], small: Sequence[int]) -> str:
@@ -220,6 +217,9 @@ def _pulled(call: Call, position: int, upstream: Any) -> Any:
     """What the rule itself makes of an upstream gradient; None if it makes no array of it."""
     rule = call.op.rule(position)
     assert rule is not None, "no gradient flows without a rule"
+    given = (*call.values, *call.options.values())
+    if any(isinstance(x, np.random.Generator) for x in given):
+        return None  # asked again, it would draw again
     extra = {"position": position} if call.op.variadic else {}
     try:
         with np.errstate(all="ignore"):
@@ -311,9 +311,7 @@ class _Marker(ast.NodeTransformer):
         return node
 
 
-def _in_real_names(
-    tree: ast.expr, call: Call, upstream: Any, contribution: Any
-) -> tuple[str, Row, Axes | None]:
+def _in_real_names(tree: ast.expr, call: Call, upstream: Any) -> tuple[str, Row, Axes | None]:
     """An expression in placeholders as text, as a row of cards, and the axes of its result."""
     marker = _Marker(call, upstream)
     marked = marker.visit(copy.deepcopy(tree))

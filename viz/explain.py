@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu import DtypeError, Edge, GraphError, InputError, Tensor, gradients, observe
-from tinygrad_edu.graph import Snapshot, snapshot
+from tinygrad_edu import DtypeError, Edge, GraphError, InputError, Tensor
+from tinygrad_edu.graph import snapshot, values_below
 from viz.files import write
-from viz.folding import Plan, plan_of
+from viz.folding import plan_of
 from viz.naming import names_of
 from viz.page import page_of
 from viz.steps import Story
 from viz.view import view_of
+from viz.watching import watched
 
 LIMIT = 400  # values of the graph; more would make the page slow, and nobody would step through
 
@@ -31,7 +32,7 @@ def explain(
     seed: Any = None,
     max_cells: int = 64,
     title: str | None = None,
-    sweeps: Mapping[str, Iterable[Edge]] | None = None,
+    passes: Mapping[str, Iterable[Edge]] | None = None,
 ) -> Path:
     """Write a page that steps through the forward and the backward pass, edge by edge.
 
@@ -48,7 +49,7 @@ def explain(
         seed: the gradient to start with, in the shape of `loss`; by default 1.
         max_cells: arrays of more numbers are cut to corners and statistics.
         title: of the page.
-        sweeps: title -> edges, to be shown instead of the engine's own backward pass: a wrong
+        passes: title -> edges, to be shown instead of the engine's own backward pass: a wrong
             way next to the right one, which comes first.
 
     Returns:
@@ -61,51 +62,29 @@ def explain(
             be written.
     """
     path = _checked_path(path)
-    _check(loss, names, learning_rate, max_cells, title, sweeps)
+    _check(loss, names, learning_rate, max_cells, title, passes)
     _refuse_too_large(loss)
     graph = snapshot([loss])
     start = _seed(graph.vertices[graph.outputs[0]].array, seed)
     named = names_of(graph, names or {})
-    edges = {"Backward": _watched(graph, loss, start)} if sweeps is None else sweeps
+    edges = {"Backward": watched(graph, [loss], [start])} if passes is None else passes
     if title is None:
         title = f"The chain rule, step by step: {named[graph.outputs[0]]}"
     plan = plan_of(graph, collapse="none", constants="show", max_nodes=None)
     with np.errstate(all="ignore"):  # what is not finite is shown as such
         page = page_of(
             Story(graph, named, start, float(learning_rate)).sections(
-                {name: list(sweep) for name, sweep in edges.items()}
+                {name: list(taken) for name, taken in edges.items()}
             ),
-            view_of(graph, named, plan),
-            {i: k for k, unit in enumerate(plan.units) for i in unit.members},
-            _arrows(graph, plan),
+            view_of(graph, named, plan, gradients=False),
             title=title,
             max_cells=max_cells,
         )
     return write(path, page.encode(), "explain")
 
 
-def _watched(graph: Snapshot, loss: Tensor, seed: Any) -> list[Edge]:
-    """The engine's own backward pass, edge by edge."""
-    leaves = [v.value for v in graph.vertices if v.op is None and v.requires_grad]
-    edges: list[Edge] = []
-    with observe(edges.append):
-        gradients(loss, leaves, g=seed, retain_graph=True)
-    return edges
-
-
-def _arrows(graph: Snapshot, plan: Plan) -> dict[tuple[int, int], int]:
-    """(vertex, position among its inputs) -> the arrow, as `view_of` numbers them."""
-    uses = [
-        (i, use.position)
-        for unit in plan.units
-        for i in unit.members
-        for use in graph.vertices[i].inputs
-    ]
-    return {use: k for k, use in enumerate(uses)}
-
-
 def _seed(loss: Any, seed: Any) -> Any:
-    """What the sweep starts with: ones of the kind of the loss, or what was given."""
+    """What the backward pass starts with: ones of the kind of the loss, or what was given."""
     if seed is None:
         if loss.size != 1:
             raise InputError(
@@ -130,7 +109,7 @@ def _seed(loss: Any, seed: Any) -> Any:
 
 
 def _check(
-    loss: Any, names: Any, learning_rate: Any, max_cells: Any, title: Any, sweeps: Any
+    loss: Any, names: Any, learning_rate: Any, max_cells: Any, title: Any, passes: Any
 ) -> None:
     if not isinstance(loss, Tensor):
         raise DtypeError(
@@ -142,27 +121,28 @@ def _check(
             "explain: expected a Tensor that needs a gradient, got one that was computed from "
             "none; give the parameters requires_grad=True and compute it outside of no_grad"
         )
-    for what, value in (("names", names), ("sweeps", sweeps)):
+    for what, value in (("names", names), ("passes", passes)):
         if not isinstance(value, Mapping | None):
             raise DtypeError(
                 f"explain: expected {what} to be a dict, got {type(value).__name__}; pass "
-                + ("names=locals()" if what == "names" else "sweeps={'My way': edges}")
+                + ("names=locals()" if what == "names" else "passes={'My way': edges}")
             )
     if not isinstance(title, str | None):
         raise DtypeError(
             f"explain: expected title to be a text, got {type(title).__name__}; leave it out for "
             "one that names the loss"
         )
-    if sweeps is not None and not sweeps:
-        raise InputError("explain: expected at least one sweep, got none; leave sweeps out")
+    if passes is not None and not passes:
+        raise InputError("explain: expected at least one backward pass, got none; leave passes out")
     _check_numbers(learning_rate, max_cells)
 
 
 def _check_numbers(learning_rate: Any, max_cells: Any) -> None:
-    if not isinstance(learning_rate, int | float | np.number) or not isfinite(learning_rate):
+    is_number = isinstance(learning_rate, int | float | np.number)
+    if not is_number or not isfinite(learning_rate) or learning_rate <= 0:
         raise InputError(
-            f"explain: expected learning_rate to be a finite number, got {learning_rate!r:.60}; "
-            "0.1 is the default"
+            "explain: expected learning_rate to be a finite number above 0, got "
+            f"{learning_rate!r:.60}; 0.1 is the default"
         )
     if isinstance(max_cells, bool) or not isinstance(max_cells, int) or max_cells < 1:
         raise InputError(
@@ -173,14 +153,8 @@ def _check_numbers(learning_rate: Any, max_cells: Any) -> None:
 
 def _refuse_too_large(loss: Tensor) -> None:
     """Count no further than needed, and notice what an earlier backward pass has freed."""
-    seen: dict[int, Any] = {}
-    stack: list[Any] = [loss]
-    while stack:
-        value = stack.pop()
-        if id(value) in seen:
-            continue
-        seen[id(value)] = value
-        if len(seen) > LIMIT:
+    for count, value in enumerate(values_below([loss]), 1):
+        if count > LIMIT:
             raise InputError(
                 f"explain: expected a graph of at most {LIMIT} values, got more; explain an "
                 "earlier Tensor, detach() what it starts from, or use fewer layers or steps"
@@ -188,12 +162,10 @@ def _refuse_too_large(loss: Tensor) -> None:
         record = value.node if isinstance(value, Tensor) else None
         if record is not None and record.inputs is None:
             raise GraphError(
-                f"explain: expected a whole graph, but a backward pass has freed the inputs of "
+                "explain: expected a whole graph, but a backward pass has freed the inputs of "
                 f"{record.op.name}; call explain before backward(), or "
                 "backward(retain_graph=True)"
             )
-        inputs = record.inputs or () if record is not None else ()
-        stack += [x for x in inputs if isinstance(x, Tensor) or hasattr(x, "dtype")]
 
 
 def _checked_path(path: Any) -> Path:

@@ -15,6 +15,7 @@ def write(path: Path, content: bytes, caller: str) -> Path:
     Raises:
         InputError: if the path cannot be written.
     """
+    path = path.expanduser()
     aside = path.with_name(f".{uuid4().hex}.tmp") if path.name else path
     try:
         aside.write_bytes(content)

@@ -30,12 +30,16 @@ class Unit:
         members: the vertices that it stands for, in order.
         title: what it is called, "" for a single vertex.
         times: how many modules alike it stands for.
+        in_a_row: whether these feed each other, and are not side by side.
+        is_chain: whether it is the inside of a chain, and no module.
         frame: index of the innermost frame it is in, -1 for none.
     """
 
     members: list[int]
     title: str = ""
     times: int = 1
+    in_a_row: bool = False
+    is_chain: bool = False
     frame: int = -1
 
 
@@ -83,7 +87,8 @@ def plan_of(
     visible = list(range(len(graph.vertices)))
     if around is not None:
         visible = _near(graph, around, depth)
-    leaves = [i for i in visible if i not in graph.outputs and i not in named]
+    outputs = set(graph.outputs)
+    leaves = [i for i in visible if i not in outputs and i not in named]
     folded = _folded(graph, leaves, constants)
     visible = [i for i in visible if i not in folded]
     plan = _Planner(graph, visible).plan(collapse, max_nodes)
@@ -92,7 +97,10 @@ def plan_of(
             if use.source in folded:
                 plan.constants.setdefault(vertex.index, []).append(use.source)
     if around is not None and len(visible) + len(folded) < len(graph.vertices):
-        plan.notes.append(f"Only what is at most {depth} steps away, of {len(graph.vertices):,}.")
+        plan.notes.append(
+            f"Only what is at most {depth} step{'s' * (depth != 1)} away; the graph has "
+            f"{len(graph.vertices):,} values."
+        )
     return plan
 
 
@@ -140,7 +148,6 @@ class _Planner:
         }
 
     def plan(self, collapse: str | int, max_nodes: int | None) -> Plan:
-        everything = set(range(len(self.modules.all)))
         notes: list[str] = []
         if collapse == "auto":
             units, notes = self._automatic()
@@ -148,7 +155,7 @@ class _Planner:
             units = self._units(set())
         else:
             levels = 0 if collapse == "modules" else int(collapse)
-            units = self._rolled({m for m in everything if self._level(m) >= levels})
+            units = self._rolled(self._closed(levels))
         if max_nodes is not None and len(units) > max_nodes:
             raise InputError(self._too_many(len(units), max_nodes))
         return self._framed(units, notes)
@@ -165,8 +172,7 @@ class _Planner:
         for level in range(deepest, -1, -1):
             if len(units) <= COMPACT:
                 break
-            closed = {m for m in range(len(self.modules.all)) if self._level(m) >= level}
-            units = self._rolled(closed)
+            units = self._rolled(self._closed(level))
             notes = ["Modules are drawn closed; collapse=1 opens the outermost."]
         if len(units) > COMPACT:
             shorter = self._without_chains(units)
@@ -174,6 +180,10 @@ class _Planner:
                 units = shorter
                 notes.append("Long chains are cut; collapse='none' draws all of them.")
         return units, notes
+
+    def _closed(self, levels: int) -> set[int]:
+        """All modules but those of the outermost levels."""
+        return {m for m in range(len(self.modules.all)) if self._level(m) >= levels}
 
     def _level(self, module: int) -> int:
         level = 0
@@ -186,11 +196,18 @@ class _Planner:
 
     def _units(self, closed: set[int]) -> list[Unit]:
         """One unit for each closed module, one for each value outside of them."""
-        owner: dict[int, Hashable] = {}
+        units: list[Unit] = []
+        of_module: dict[int, Unit] = {}
         for i in self.visible:
             module = self._outermost(i, closed)
-            owner[i] = ("value", i) if module is None else ("module", module)
-        return self._made(owner, {("module", m): (self.modules.all[m].title, 1) for m in closed})
+            if module is None:
+                units.append(Unit([i]))
+            elif module in of_module:
+                of_module[module].members.append(i)
+            else:
+                of_module[module] = Unit([i], self.modules.all[module].title)
+                units.append(of_module[module])
+        return self._in_order(units)
 
     def _rolled(self, closed: set[int], keep_first: bool = False) -> list[Unit]:
         """Draw modules alike, side by side or one after the other, as one.
@@ -257,8 +274,6 @@ class _Planner:
             label[k] = goals.pop() if len(goals) == 1 else None
 
         def titled(group: list[Unit]) -> tuple[str, int]:
-            if len(group) == 1:
-                return group[0].title, group[0].times
             count = sum(1 for unit in group if unit.title or self.sources[unit.members[0]])
             return f"… {count:,} more ops …", 1
 
@@ -271,12 +286,18 @@ class _Planner:
         titled: Callable[[list[Unit]], tuple[str, int]],
     ) -> list[Unit]:
         """Make one unit of those with the same label; `titled` gives its title and number."""
-        owner: dict[int, Hashable] = {}
-        words: dict[Hashable, tuple[str, int]] = {}
-        for n, (_, group) in enumerate(grouped(range(len(units)), label, self._sources_of(units))):
-            owner |= {i: n for k in group for i in units[k].members}
-            words[n] = titled([units[k] for k in group])
-        return self._made(owner, words)
+        sources = self._sources_of(units)
+        merged: list[Unit] = []
+        for _, group in grouped(range(len(units)), label, sources):
+            parts = [units[k] for k in group]
+            if len(group) == 1:
+                merged += parts
+                continue
+            title, times = titled(parts)
+            members = sorted(i for unit in parts for i in unit.members)
+            in_a_row = any(not sources[k].isdisjoint(group) for k in group)
+            merged.append(Unit(members, title, times, in_a_row, is_chain=times == 1))
+        return self._in_order(merged)
 
     def _sources_of(self, units: list[Unit]) -> dict[int, set[int]]:
         owner = {i: k for k, unit in enumerate(units) for i in unit.members}
@@ -285,14 +306,9 @@ class _Planner:
             for k, unit in enumerate(units)
         }
 
-    def _made(
-        self, owner: Mapping[int, Hashable], words: Mapping[Hashable, tuple[str, int]]
-    ) -> list[Unit]:
-        """Units in topological order, from the owner of every vertex, and (title, number)."""
-        members: dict[Hashable, list[int]] = {}
-        for i in self.visible:
-            members.setdefault(owner[i], []).append(i)
-        units = [Unit(inside, *words.get(key, ("", 1))) for key, inside in members.items()]
+    def _in_order(self, units: list[Unit]) -> list[Unit]:
+        """Sort units topologically; of several that could be next, that of the first vertex."""
+        units = sorted(units, key=lambda unit: unit.members[0])
         return [units[k] for k in in_order(range(len(units)), self._sources_of(units))]
 
     def _framed(self, units: list[Unit], notes: list[str]) -> Plan:
@@ -326,8 +342,7 @@ class _Planner:
     def _too_many(self, count: int, most: int) -> str:
         ways = []
         if self.modules.all:
-            closed = {m for m in range(len(self.modules.all)) if self._level(m) == 0}
-            fewer = len(self._rolled(closed))
+            fewer = len(self._rolled(self._closed(0)))
             if fewer < count:
                 ways.append(f"collapse='modules' ({fewer:,} boxes)")
         ways += ["around=t, depth=3 for what is near a Tensor t", "max_nodes=None for no limit"]

@@ -49,6 +49,7 @@ def layout(
     *,
     homes: Sequence[int] = (),
     frames: Sequence[tuple[int, float, float]] = (),
+    whole: bool = False,
 ) -> Layout:
     """Place boxes, arrows and frames.
 
@@ -60,6 +61,7 @@ def layout(
         homes: per box the innermost group it is in, -1 for none.
         frames: per group (the group around it or -1, width and height of its title); the group
             around has the smaller index. No group may depend on what depends on it.
+        whole: let every arrow begin at its box, also where it shares a line with an earlier one.
     """
     sheet = Sheet()
     depth = [0] * len(sizes)
@@ -94,7 +96,7 @@ def layout(
     _move(levels, range(first, first + len(frames)), [title[2] for title in frames], sheet)
     return Layout(
         tuple((sheet.x[i], sheet.y[i] - sizes[i][1] / 2) for i in range(len(sizes))),
-        tuple(_routes(len(arrows), sheet)),
+        tuple(_routes(len(arrows), sheet, whole)),
         tuple(
             (sheet.x[i], sheet.y[i] - sheet.height[i] / 2, sheet.width[i], sheet.height[i])
             for i in range(first, first + len(frames))
@@ -174,7 +176,9 @@ def _move(
                 sheet.ends[line.arrow] = start + x, stop + x, end + y, last
 
 
-def _routes(count: int, sheet: Sheet) -> Iterator[tuple[tuple[float, float, float], ...]]:
+def _routes(
+    count: int, sheet: Sheet, whole: bool
+) -> Iterator[tuple[tuple[float, float, float], ...]]:
     """Per arrow the way back to its box, or to where an earlier arrow has come by."""
     drawn = [False] * len(sheet.y)
     for number in range(count):
@@ -191,6 +195,6 @@ def _routes(count: int, sheet: Sheet) -> Iterator[tuple[tuple[float, float, floa
                 route.append((start, stop, sheet.y[point]))
             if drawn[point]:
                 break
-            drawn[point] = True
+            drawn[point] = not whole
             point = sheet.before[point]
         yield tuple(reversed(route))

@@ -104,12 +104,16 @@ def grouped(
     Returns:
         (label, items) in topological order.
     """
-    order = [(label[item], [item]) for item in items]
-    owner = {unit[1][0]: unit for unit in order}
-    for name in dict.fromkeys(name for name, _ in order if name is not None):
+    order: list[tuple[Label | None, list[T]]] = []
+    for item in items:  # between neighbours in a topological order there is nothing
+        if order and label[item] is not None and order[-1][0] == label[item]:
+            order[-1][1].append(item)
+        else:
+            order.append((label[item], [item]))
+    owner = {item: unit for unit in order for item in unit[1]}
+    times_found = Counter(name for name, _ in order)
+    for name in [name for name, count in times_found.items() if name is not None and count > 1]:
         places = [i for i, unit in enumerate(order) if unit[0] == name]
-        if len(places) == 1:
-            continue
         first, last = places[0], places[-1] + 1
         # How often a path to it has left the label: it can enter the next group at the earliest.
         times: dict[int, int] = {}

@@ -6,7 +6,7 @@ The formulas are traced from the rules themselves (`tg.formula`), never written 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinygrad_edu import Tensor, formula
@@ -14,6 +14,7 @@ from tinygrad_edu.graph import Snapshot, Use, Vertex
 from viz.words import in_memory, number, option, plain, shorten
 
 LONGEST_NAME = 40
+LARGE = 2_000_000  # numbers; to trace a rule is to run it, and that would take longer than to draw
 SELECT = "select"  # the op that takes one of several outputs
 
 
@@ -23,10 +24,11 @@ def called(op: str) -> str:
 
 
 def names_of(graph: Snapshot, given: Mapping[str, Any]) -> list[str]:
-    """A name for every vertex.
+    """A name for every vertex, each another one.
 
-    That of `given` comes first, then the Tensor's own; all others get one from their op and the
-    scope it was applied in, numbered where there are several: "tanh", "layer2.matmul_3".
+    That of `given` comes first, then the Tensor's own; where two have the same, the scope in which
+    they are used tells them apart: "layer1.weight". All others get one from their op and its scope,
+    numbered where there are several: "tanh", "layer2.matmul_3".
 
     Args:
         graph: the graph.
@@ -34,34 +36,41 @@ def names_of(graph: Snapshot, given: Mapping[str, Any]) -> list[str]:
             not in the graph, and names with a leading underscore (a notebook's `_` and `_12`), do
             not count.
     """
-    own = own_names(graph, given)
-    chosen = [own.get(vertex.index, "") for vertex in graph.vertices]
-    taken = {plain(name) for name in chosen}
-    nameless = (v for v, name in zip(graph.vertices, chosen, strict=True) if not name)
-    made = Counter(_stem(v) for v in nameless if v.op != SELECT and not is_literal(v))
+    own = {i: shorten(plain(name), LONGEST_NAME) for i, name in own_names(graph, given).items()}
+    scopes = {use.source: v.scope for v in reversed(graph.vertices) for use in v.inputs}
+    times = Counter(own.values())
+    for i, name in own.items():
+        if times[name] > 1:
+            own[i] = _in_scope(graph.vertices[i].scope or scopes.get(i, ""), name)
+    stems = [_stem(v) if v.index not in own else own[v.index] for v in graph.vertices]
+    times = Counter(stems)
+    taken = {stem for stem in stems if times[stem] == 1}
     numbers: Counter[str] = Counter()
     names: list[str] = []
-    for vertex, name in zip(graph.vertices, chosen, strict=True):
-        if name:
-            names.append(shorten(plain(name), LONGEST_NAME))
-        elif vertex.op == SELECT and vertex.inputs:
+    for vertex, stem in zip(graph.vertices, stems, strict=True):
+        if vertex.index not in own and vertex.op == SELECT and vertex.inputs:
             names.append(f"{names[vertex.inputs[0].source]}[{vertex.options['index']}]")
-        elif is_literal(vertex):
+        elif vertex.index not in own and is_literal(vertex):
             names.append(number(vertex.array))
+        elif times[stem] == 1:
+            names.append(stem)
         else:
-            stem = _stem(vertex)
-            numbers[stem] += 1
-            candidate = stem if made[stem] == 1 else f"{stem}_{numbers[stem]}"
-            while candidate in taken:
-                candidate += "'"
+            while True:
+                numbers[stem] += 1
+                candidate = f"{stem}_{numbers[stem]}"
+                if candidate not in taken:
+                    break
             names.append(candidate)
     return names
 
 
 def own_names(graph: Snapshot, given: Mapping[str, Any]) -> dict[int, str]:
     """The vertices to which the user gave a name, see `names_of`."""
-    # By identity: comparing Tensors with == makes new ones. The first name of a Tensor wins.
-    known = {id(tensor): name for name, tensor in reversed([*_flat(given)])}
+    # By identity: comparing Tensors with == makes new ones. The first name of a Tensor wins, and
+    # one of its own over one that it has as a part of something.
+    direct, parts = _flat(given)
+    known = {id(t): name for name, t in reversed(parts)}
+    known |= {id(t): name for name, t in reversed(direct)}
     found = {v.index: known.get(id(v.value)) or v.name for v in graph.vertices}
     return {i: name for i, name in found.items() if name}
 
@@ -73,30 +82,52 @@ def is_literal(vertex: Vertex) -> bool:
 
 
 def _stem(vertex: Vertex) -> str:
+    """What a vertex without a name is called, before it is numbered; "" if never."""
+    if is_literal(vertex) or vertex.op == SELECT:
+        return ""
     if vertex.op is None:
         if isinstance(vertex.value, Tensor):
             return "parameter" if vertex.requires_grad else "input"
         return "constant"
-    part = plain(vertex.scope.rpartition("/")[2])
-    return shorten(f"{part}.{called(vertex.op)}" if part else called(vertex.op), LONGEST_NAME)
+    return _in_scope(vertex.scope, called(vertex.op))
 
 
-def _flat(given: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
-    """All Tensors of a dict, also those one level down: in lists, dicts and modules."""
+def _in_scope(scope: str, name: str) -> str:
+    part = plain(scope.rpartition("/")[2])
+    return shorten(f"{part}.{name}" if part else name, LONGEST_NAME)
+
+
+Named = list[tuple[str, Tensor]]
+
+
+def _flat(given: Mapping[str, Any]) -> tuple[Named, Named]:
+    """The Tensors of a dict, and those that are parts of its lists, dicts and modules."""
+    direct: Named = []
+    parts: Named = []
     for name, value in given.items():
         if not isinstance(name, str) or name.startswith("_"):
             continue
         if isinstance(value, Tensor):
-            yield name, value
-            continue
-        parts: Any = ()
-        if isinstance(value, list | tuple):
-            parts = ((f"{name}[{i}]", part) for i, part in enumerate(value))
+            direct.append((name, value))
+        elif isinstance(value, list | tuple):
+            for i, part in enumerate(value):
+                parts += _parts(f"{name}[{i}]", part)
         elif isinstance(value, Mapping):
-            parts = ((str(key), part) for key, part in value.items())
-        elif not isinstance(value, type) and callable(getattr(value, "named_parameters", None)):
-            parts = ((f"{name}.{key}", part) for key, part in value.named_parameters())
-        yield from ((key, part) for key, part in parts if isinstance(part, Tensor))
+            for key, part in value.items():
+                if isinstance(key, str) and not key.startswith("_"):
+                    parts += _parts(key, part)
+        else:
+            parts += _parts(name, value)
+    return direct, parts
+
+
+def _parts(name: str, value: Any) -> Named:
+    if isinstance(value, Tensor):
+        return [(name, value)]
+    # Asked of the type: an instance may answer to any name, or fail to.
+    if isinstance(value, type) or not callable(getattr(type(value), "named_parameters", None)):
+        return []
+    return [(f"{name}.{key}", part) for key, part in value.named_parameters()]
 
 
 class Wording:
@@ -104,11 +135,12 @@ class Wording:
 
     Attributes:
         names: of all vertices.
+        short: whether names lose the scope that the formula is in itself: a picture shows it.
         g: what the gradient that arrives at a result is called.
     """
 
-    def __init__(self, graph: Snapshot, names: Sequence[str]) -> None:
-        self.graph, self.names = graph, names
+    def __init__(self, graph: Snapshot, names: Sequence[str], *, short: bool = False) -> None:
+        self.graph, self.names, self.short = graph, names, short
         self.g = "upstream" if "g" in names else "g"
 
     def expression(self, vertex: Vertex) -> str:
@@ -133,14 +165,15 @@ class Wording:
         op = vertex.value.node.op
         words = [_written(x, op.argument(i)) for i, x in enumerate(vertex.values)]
         for use in vertex.inputs:
-            words[use.position] = self.names[use.source]
+            words[use.position] = self._name(vertex, use.source)
         return words
 
+    def _name(self, where: Vertex, index: int) -> str:
+        scope = f"{plain(where.scope.rpartition('/')[2])}."
+        return self.names[index].removeprefix(scope if self.short else "")
+
     def _traced(self, vertex: Vertex, position: int | None) -> str:
-        arrays = [array for x in vertex.values for array in (x if type(x) is tuple else [x])]
-        if not all(in_memory(array) for array in arrays if hasattr(array, "dtype")):
-            return ""  # nothing should be computed elsewhere for a picture
-        if not vertex.values:
+        if not vertex.values or not self._is_quick(vertex):
             return ""
         record = vertex.value.node
         try:
@@ -151,11 +184,18 @@ class Wording:
                 record.options,
                 names=self.inputs(vertex),
                 g=self.g,
-                out=self.names[vertex.index],
+                out=self._name(vertex, vertex.index),
+                result=vertex.array,
             )
         except Exception:  # a rule that reads numbers, or does what nobody foresaw
             return ""
         return "" if text == "..." else text
+
+    def _is_quick(self, vertex: Vertex) -> bool:
+        """Whether its rules can be asked without much work, here or on another machine."""
+        parts = (*vertex.values, vertex.array)
+        arrays = [a for x in parts for a in (x if type(x) is tuple else [x]) if hasattr(a, "dtype")]
+        return all(map(in_memory, arrays)) and sum(a.size for a in arrays) <= LARGE
 
 
 def _written(x: Any, argument: str) -> str:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from itertools import product
 from pathlib import Path
@@ -19,20 +19,18 @@ import numpy as np
 from viz import words
 from viz.equation import Card, Row
 from viz.steps import Section, Step
-from viz.svg import own_id, svg_of
+from viz.svg import svg_of
 from viz.view import Box, View
 
 PARTS = Path(__file__).parent / "page_parts"
 EDGE = 2  # rows and columns left at either end of a large matrix
-BRIEF = 12  # numbers of an array that the list of steps writes out
+BRIEF = 64  # numbers of an array that the list of steps writes out
 PAUSE = 1800  # milliseconds per step when it plays
 
 
 def page_of(
     sections: Sequence[Section],
     view: View,
-    box_of: Mapping[int, int],
-    arrow_of: Mapping[tuple[int, int], int],
     *,
     title: str,
     max_cells: int,
@@ -42,12 +40,10 @@ def page_of(
     Args:
         sections: what is told.
         view: what is drawn.
-        box_of: vertex -> its box in the view.
-        arrow_of: (vertex, position among its inputs) -> the arrow in the view.
         title: of the page.
         max_cells: arrays of more numbers are cut.
     """
-    data = _Data(view, box_of, arrow_of, max_cells).of(sections)
+    data = _Data(view, max_cells).of(sections)
     script = _part("script.js")
     svg = svg_of(view, both_ways=True)
     style = _part("style.css")
@@ -95,16 +91,10 @@ def _text(text: str) -> str:
 class _Data:
     """Collects what the script shows; each distinct array once."""
 
-    def __init__(
-        self,
-        view: View,
-        box_of: Mapping[int, int],
-        arrow_of: Mapping[tuple[int, int], int],
-        max_cells: int,
-    ) -> None:
+    def __init__(self, view: View, max_cells: int) -> None:
         self.view, self.max_cells = view, max_cells
-        self.box_of = {-1: -1, **box_of}
-        self.arrow_of = arrow_of
+        self.box_of = {-1: -1} | {box.vertex: box.index for box in view.boxes}
+        self.arrow_of = {arrow.use: k for k, arrow in enumerate(view.arrows)}
         self.arrays: list[Any] = []
         self.known: dict[Any, int] = {}
 
@@ -116,7 +106,7 @@ class _Data:
             starts.append({"title": words.plain(section.title), "start": len(steps)})
             steps += [self._step(step) for step in section.steps]
         return {
-            "id": own_id(self.view),
+            "id": self.view.own,
             "pause": PAUSE,
             "nodes": [_spoken(box) for box in self.view.boxes],
             "arrows": [[arrow.source, arrow.target] for arrow in self.view.arrows],
@@ -161,13 +151,18 @@ class _Data:
         if isinstance(value, tuple):
             key: Any = ("several", *map(id, value))
         elif words.in_memory(value):
-            key = (np.shape(value), str(value.dtype), np.asarray(value).tobytes())
+            key = (np.shape(value), str(value.dtype), _digest(np.asarray(value)))
         else:
             key = id(value)
         if key not in self.known:
             self.known[key] = len(self.arrays)
             self.arrays.append(_array(value, self.max_cells))
         return self.known[key]
+
+
+def _digest(array: Any) -> bytes:
+    """What two arrays have in common only if they are equal, in a few bytes."""
+    return hashlib.sha256(np.ascontiguousarray(array).data).digest()
 
 
 def _spoken(box: Box) -> str:
@@ -227,7 +222,8 @@ def _kept(length: int, cut: bool) -> list[int]:
 def _number(x: Any) -> float | int | str:
     """A number for JSON, in the digits that its dtype has; what JSON lacks as text."""
     if x.dtype.kind == "f":
-        return float(str(x)) if np.isfinite(x) else words.number(x)
+        value = float(str(x))  # of a longdouble it may be infinite
+        return value if math.isfinite(value) else words.number(x)
     return bool(x) if x.dtype.kind == "b" else int(x)
 
 

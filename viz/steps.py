@@ -1,6 +1,6 @@
-"""The steps of the page: forward values, the seed, one edge of the sweep at a time, the update.
+"""The steps of the page: forward values, the seed, the backward pass edge by edge, the update.
 
-All numbers of a sweep come from its `tg.Edge`s, that is from the engine's own backward pass.
+All numbers of a backward pass come from its `tg.Edge`s, that is from the engine itself.
 """
 
 from __future__ import annotations
@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from tinygrad_edu import Edge, InputError
+from tinygrad_edu import Edge
 from tinygrad_edu.graph import Snapshot, Use, Vertex
 from viz.axes import Axes, fresh
 from viz.equation import Call, Card, Equation, Row, backward, forward, summed_axes
 from viz.naming import SELECT, Wording
+from viz.watching import placed
 from viz.words import in_memory, shorten
 
 Kind = Literal["forward", "seed", "edge", "update", "result", "compare"]
@@ -58,13 +59,35 @@ class Section:
     steps: tuple[Step, ...]
 
 
+class Take(NamedTuple):
+    """An edge that a backward pass takes, and where it lies in the graph."""
+
+    edge: Edge
+    vertex: Vertex
+    use: Use
+
+    @property
+    def goal(self) -> tuple[int, int]:
+        """What the contribution is added to: a value, or one of several results."""
+        is_part = self.vertex.op == SELECT
+        return self.use.source, self.vertex.options["index"] if is_part else -1
+
+
+class Counts(NamedTuple):
+    """Of the contributions to the same goal: the number of this one, of all, and of its uses."""
+
+    number: int
+    total: int
+    uses: int
+
+
 class Story:
     """Tells what happens in a graph.
 
     Args:
         graph: the graph, with one output.
         names: of its vertices.
-        seed: the gradient that the sweeps start with.
+        seed: the gradient that the passes start with.
         learning_rate: of the update.
     """
 
@@ -73,24 +96,27 @@ class Story:
     ) -> None:
         self.graph, self.names = graph, names
         self.seed, self.rate = seed, learning_rate
-        self.by_id = {id(vertex.value): vertex.index for vertex in graph.vertices}
         self.wording = Wording(graph, names)
         self.g = self.wording.g
         self.output = graph.outputs[0]
 
-    def sections(self, sweeps: Mapping[str, Sequence[Edge]]) -> list[Section]:
-        """The forward pass, each sweep, and what comes of it."""
+    def sections(self, passes: Mapping[str, Sequence[Edge]]) -> list[Section]:
+        """The forward pass, each backward pass, and what comes of it."""
         told = [Section("Forward", tuple(map(self._forward, self._ops())))]
-        for title, edges in sweeps.items():
-            steps = self._sweep(edges)
-            if len(sweeps) > 1:
-                steps.append(self._result(title, edges))
+        arrived: dict[str, dict[int, Any]] = {}
+        for title, edges in passes.items():
+            takes = [Take(*one) for one in placed(self.graph, edges)]
+            arrived[title] = self._arrived(takes)
+            steps = self._backward(takes)
+            if len(passes) > 1:
+                steps.append(self._result(title, len(takes), arrived[title]))
             told.append(Section(title, tuple(steps)))
-        if len(sweeps) > 1:
-            told.append(Section("Comparison", tuple(self._comparison(sweeps))))
+        if len(passes) > 1:
+            told.append(Section("Comparison", tuple(self._comparison(arrived))))
         else:
-            (edges,) = sweeps.values()
-            told.append(Section("Update", tuple(self._updates(edges))))
+            (gradients,) = arrived.values()
+            updates = (self._update(i, gradient) for i, gradient in gradients.items())
+            told.append(Section("Update", tuple(updates)))
         return [section for section in told if section.steps]
 
     def _ops(self) -> list[Vertex]:
@@ -125,59 +151,41 @@ class Story:
             formula=f"{name} = {text}",
         )
 
-    # -- a sweep ---------------------------------------------------------------------------
+    # -- a backward pass ----------------------------------------------------------------------
 
-    def _sweep(self, edges: Sequence[Edge]) -> list[Step]:
-        places = [self._place(edge) for edge in edges]
-        total = Counter(self._goal(vertex, use) for vertex, use in places)
-        taken = {(vertex.index, use.position): self._goal(vertex, use) for vertex, use in places}
-        uses = Counter(taken.values())
+    def _backward(self, takes: Sequence[Take]) -> list[Step]:
+        total = Counter(take.goal for take in takes)
+        uses = Counter(
+            {(take.vertex.index, take.use.position): take.goal for take in takes}.values()
+        )
         seen: Counter[tuple[int, int]] = Counter()
-        left = Counter(use.source for _, use in places)
+        left = Counter(take.use.source for take in takes)
         steps = [self._seed()]
         visited: set[int] = set()
-        for edge, (vertex, use) in zip(edges, places, strict=True):
-            goal = self._goal(vertex, use)
-            seen[goal] += 1
-            left[use.source] -= 1
-            equation = self._equation(edge, vertex, use)
+        for take in takes:
+            seen[take.goal] += 1
+            left[take.use.source] -= 1
+            counts = Counts(seen[take.goal], total[take.goal], uses[take.goal])
+            equation = self._equation(take)
             sentences = [
-                self._what(vertex, use, equation),
-                *self._remarks(edge, equation),
-                self._early(vertex) if left[vertex.index] else "",
-                self._sum(edge, use, (seen[goal], total[goal], uses[goal]), not left[use.source]),
+                self._what(take, equation),
+                *self._remarks(take, equation),
+                self._early(take.vertex) if left[take.vertex.index] else "",
+                self._sum(take, counts, complete=not left[take.use.source]),
             ]
-            if vertex.index not in visited:
-                visited.add(vertex.index)
-                sentences += self._skipped(vertex)
-            steps.append(self._edge(edge, vertex, use, equation, sentences, total[goal] > 1))
+            if take.vertex.index not in visited:
+                visited.add(take.vertex.index)
+                sentences += self._skipped(take.vertex)
+            steps.append(self._edge(take, equation, sentences, fan_out=counts.total > 1))
         return steps
-
-    def _place(self, edge: Edge) -> tuple[Vertex, Use]:
-        """Where in the graph an edge lies."""
-        vertex = self.by_id.get(id(edge.output))
-        if vertex is not None:
-            found = self.graph.vertices[vertex]
-            for use in found.inputs:
-                same = self.graph.vertices[use.source].value is edge.input
-                if use.argument == edge.argument and same:
-                    return found, use
-        raise InputError(
-            f"explain: expected sweeps of edges of this graph, got one of {edge.op} for "
-            f"{edge.argument!r} that is not in it; observe a backward pass of the same Tensor"
-        )
-
-    def _goal(self, vertex: Vertex, use: Use) -> tuple[int, int]:
-        """What a contribution is added to: a value, or one of several results."""
-        return use.source, vertex.options["index"] if vertex.op == SELECT else -1
 
     def _seed(self) -> Step:
         name = self.names[self.output]
         one = not in_memory(self.seed) or (self.seed.size == 1 and self.seed.item() == 1)
         why = (
-            f"The backward sweep starts at {name}, with its gradient with respect to itself: 1."
+            f"The backward pass starts at {name}, with its gradient with respect to itself: 1."
             if one
-            else f"The backward sweep starts at {name}, with the gradient that was given for it."
+            else f"The backward pass starts at {name}, with the gradient that was given for it."
         )
         card = Card(name, self.seed, "seed", fresh(np.shape(self.seed)))
         return Step(
@@ -189,7 +197,8 @@ class Story:
             formula=self._partial(name) + (" = 1" if one else " is given"),
         )
 
-    def _equation(self, edge: Edge, vertex: Vertex, use: Use) -> Equation:
+    def _equation(self, take: Take) -> Equation:
+        edge, vertex, use = take
         if vertex.op != SELECT:
             return backward(self._call(vertex), use.position, edge.upstream, edge.contribution)
         axes = fresh(np.shape(edge.upstream))
@@ -201,22 +210,19 @@ class Story:
         return Equation(self.g, row)
 
     def _edge(
-        self,
-        edge: Edge,
-        vertex: Vertex,
-        use: Use,
-        equation: Equation,
-        sentences: Sequence[str],
-        fan_out: bool,
+        self, take: Take, equation: Equation, sentences: Sequence[str], *, fan_out: bool
     ) -> Step:
+        edge, vertex, use = take
         name = self._named(vertex, use)
         *left, last = self._upstream(equation.row, vertex)
         assert isinstance(last, Card), "an equation ends with the contribution"
         axes = last.axes if last.axes is not None else fresh(np.shape(edge.contribution))
         formula = equation.text or f"rule of {vertex.op} for {use.argument}"
+        if equation.stretched is not None:
+            formula += f" summed to {np.shape(edge.contribution)}"
         return Step(
             "edge",
-            f"{name} += {shorten(formula, LONGEST_TITLE)}",
+            f"∂{name} += {shorten(formula, LONGEST_TITLE)}",
             " ".join(filter(None, sentences)),
             (
                 (*left, Card(f"for {name}", last.value, last.role, axes)),
@@ -262,7 +268,8 @@ class Story:
 
     # -- sentences -------------------------------------------------------------------------
 
-    def _what(self, vertex: Vertex, use: Use, equation: Equation) -> str:
+    def _what(self, take: Take, equation: Equation) -> str:
+        _, vertex, use = take
         source, result = self._named(vertex, use), self.names[vertex.index]
         if vertex.op == SELECT:
             return f"{result} is one of several results, so its gradient is handed on unchanged."
@@ -273,14 +280,15 @@ class Story:
             return f"{way}: the rule gives {shorten(equation.text, 200)}."
         return f"{way}, by a rule that is no single formula."
 
-    def _remarks(self, edge: Edge, equation: Equation) -> list[str]:
+    def _remarks(self, take: Take, equation: Equation) -> list[str]:
         """What is special about a contribution."""
         found = []
+        edge = take.edge
         shape = np.shape(edge.contribution)
         if equation.stretched is not None:
             over = summed_axes(equation.stretched, shape)
             found.append(
-                f"{self._name_of(edge.input)} of shape {shape} was broadcast to "
+                f"{self.names[take.use.source]} of shape {shape} was broadcast to "
                 f"{equation.stretched}, so the contribution is summed over {over}."
             )
         if equation.hidden_zero:
@@ -294,20 +302,20 @@ class Story:
         return found
 
     def _early(self, vertex: Vertex) -> str:
-        """What is wrong with a sweep that does not wait."""
+        """What is wrong with a backward pass that does not wait."""
         name = self.names[vertex.index]
         return (
             f"This is too early: the gradient of {name} is not complete, more contributions follow."
         )
 
-    def _sum(self, edge: Edge, use: Use, counts: tuple[int, int, int], complete: bool) -> str:
-        name = self.names[use.source]
+    def _sum(self, take: Take, counts: Counts, *, complete: bool) -> str:
+        name = self.names[take.use.source]
         count, total, uses = counts
         end = f" With it the gradient of {name} is complete." if complete else ""
         if total > uses:
             text = (
-                f"{name} is used {_times(uses)}, but this sweep brings it {total} contributions: "
-                f"this is number {count}."
+                f"{name} is used {_times(uses)}, but this backward pass brings it {total} "
+                f"contributions: this is number {count}."
             )
         elif total > 1:
             text = (
@@ -318,7 +326,7 @@ class Story:
             text = f"{name} is used once, so this is its whole gradient."
         else:
             text = ""
-        if not _adds_up(edge):
+        if not _adds_up(take.edge):
             text += " But here before + contribution is not what came out."
         return text.strip()
 
@@ -331,20 +339,14 @@ class Story:
         )
         return [f"{name} needs no gradient: its rule is never called." for name in names]
 
-    def _name_of(self, tensor: Any) -> str:
-        return self.names[self.by_id[id(tensor)]]
-
     # -- what comes of it ------------------------------------------------------------------
 
-    def _arrived(self, edges: Sequence[Edge]) -> dict[int, Any]:
+    def _arrived(self, takes: Sequence[Take]) -> dict[int, Any]:
         """The last gradient of each leaf, in the order of the graph."""
-        last = {self.by_id[id(edge.input)]: edge.after for edge in edges}
+        last = {take.use.source: take.edge.after for take in takes}
         if not self.graph.vertices[self.output].op:
             last[self.output] = self.seed
         return {i: last[i] for i in sorted(last) if not self.graph.vertices[i].op}
-
-    def _updates(self, edges: Sequence[Edge]) -> list[Step]:
-        return [self._update(i, gradient) for i, gradient in self._arrived(edges).items()]
 
     def _update(self, index: int, gradient: Any) -> Step:
         name, value = self.names[index], self.graph.vertices[index].array
@@ -352,7 +354,7 @@ class Story:
         after = value - np.asarray(self.rate, value.dtype) * gradient
         return Step(
             "update",
-            f"{name} −= {self.rate:g} × gradient",
+            f"{name} −= {self.rate:g} × ∂{name}",
             f"One step of gradient descent: {name} moves against its gradient, by the learning "
             f"rate {self.rate:g} times the gradient. (This is only shown: {name} is unchanged.)",
             (
@@ -369,8 +371,7 @@ class Story:
             formula=f"{name} − {self.rate:g} × {self._partial(name)}",
         )
 
-    def _result(self, title: str, edges: Sequence[Edge]) -> Step:
-        arrived = self._arrived(edges)
+    def _result(self, title: str, count: int, arrived: Mapping[int, Any]) -> Step:
         rows = tuple(
             (Card(self._partial(self.names[i]), gradient, "gradient"),)
             for i, gradient in arrived.items()
@@ -378,14 +379,13 @@ class Story:
         return Step(
             "result",
             "the gradients it arrived at",
-            f"“{title}” ends here, after {len(edges)} contributions. "
+            f"“{title}” ends here, after {count} contributions. "
             f"It has found gradients of {_listed([self.names[i] for i in arrived])}.",
             rows,
             self.output,
         )
 
-    def _comparison(self, sweeps: Mapping[str, Sequence[Edge]]) -> list[Step]:
-        found = {title: self._arrived(edges) for title, edges in sweeps.items()}
+    def _comparison(self, found: Mapping[str, Mapping[int, Any]]) -> list[Step]:
         leaves = sorted({i for gradients in found.values() for i in gradients})
         return [self._compared(i, found) for i in leaves]
 

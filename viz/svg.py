@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
@@ -25,6 +24,7 @@ HEAD = 8.0  # length of an arrow's head
 # colours. Kinds differ in border and corners too: colour alone is lost in print and on many eyes.
 STYLE = """
 #ID{font:11px ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace}
+#ID .halo{paint-order:stroke;stroke:#fff;stroke-width:4px}
 #ID text{fill:#1b1f24}#ID .title{font-size:13px;font-weight:bold}#ID .quiet{fill:#57606a}
 #ID .ground{fill:#fff}#ID rect{fill:#f3f5f7;stroke:#57606a;stroke-width:1.2}
 #ID .op rect{fill:#e3effb;stroke:#0a5a9c}
@@ -40,7 +40,7 @@ STYLE = """
 #ID .marked rect{stroke:#b34700;stroke-width:4;stroke-dasharray:none}
 #ID .marked path{stroke:#b34700;stroke-width:3}#ID .marked path.head{fill:#b34700;stroke:none}
 @media (prefers-color-scheme:dark){
-#ID text{fill:#e6edf3}#ID .quiet{fill:#a5b0bb}
+#ID text{fill:#e6edf3}#ID .quiet{fill:#a5b0bb}#ID .halo{stroke:#12161b}
 #ID .ground{fill:#12161b}#ID rect{fill:#1f262d;stroke:#a5b0bb}
 #ID .op rect{fill:#12304a;stroke:#6cb6ff}#ID .parameter rect{fill:#3d2d0d;stroke:#e0a83e}
 #ID .module rect{fill:#2a2547;stroke:#b3a6f2}
@@ -53,14 +53,10 @@ _LEGEND = {
     "op": "result of an op",
     "parameter": "parameter: a leaf that gets a gradient",
     "input": "input or constant: no gradient",
-    "module": "a module, drawn as one",
+    "module": "several values, drawn as one",
     "output": "double border: output",
+    "marked": "highlighted",
 }
-
-
-def own_id(view: View) -> str:
-    """What all ids of a picture begin with: pictures share a page, and each has its own."""
-    return "g" + hashlib.sha256(repr(view).encode()).hexdigest()[:10]
 
 
 def svg_of(view: View, direction: Direction = "LR", *, both_ways: bool = False) -> str:
@@ -74,14 +70,13 @@ def svg_of(view: View, direction: Direction = "LR", *, both_ways: bool = False) 
     """
     down = direction == "TB"
     sizes = _sizes(view, down)
-    placed = _placed(view, sizes, down)
+    placed = _placed(view, sizes, down, whole=both_ways)
     legend, legend_size = ("", (0.0, 0.0)) if both_ways else _legend(view)
     drawn = (placed.height, placed.width) if down else (placed.width, placed.height)
     width = max(drawn[0], legend_size[0]) + 2 * MARGIN
     height = drawn[1] + 2 * MARGIN + (legend_size[1] + MARGIN if legend else 0)
-    own = own_id(view)
+    own = view.own
     corners = [(y, x) if down else (x, y) for x, y in placed.corners]
-    routes = _whole_routes(view, placed) if both_ways else placed.routes
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" xml:space="preserve" id="{own}" role="img" ',
         f'width="{_n(width)}" height="{_n(height)}" viewBox="0 0 {_n(width)} {_n(height)}">\n',
@@ -92,7 +87,7 @@ def svg_of(view: View, direction: Direction = "LR", *, both_ways: bool = False) 
         *(_frame(f, box, down) for f, box in zip(view.frames, placed.frames, strict=True)),
         *(
             _arrow(arrow, route, f"{own}-a{k}", down, both_ways)
-            for k, (arrow, route) in enumerate(zip(view.arrows, routes, strict=True))
+            for k, (arrow, route) in enumerate(zip(view.arrows, placed.routes, strict=True))
         ),
         *(
             _box(box, corner, size, f"{own}-{box.index}")
@@ -125,10 +120,10 @@ def _label(arrow: Arrow, down: bool) -> Point:
     if not arrow.label:
         return HEAD + 4, 0.0
     width, height = _width(arrow.label, SMALL), SMALL * LEADING
-    return (height + HEAD + 14, 2 * width + 12) if down else (width + HEAD + 14, height)
+    return (height + HEAD + 8, width + 10) if down else (width + HEAD + 14, height)
 
 
-def _placed(view: View, sizes: list[Point], down: bool) -> Layout:
+def _placed(view: View, sizes: list[Point], down: bool, whole: bool) -> Layout:
     """Places in the direction of the flow: from top to bottom, x is what y is in the picture."""
     titles = [(_width(frame.title, SMALL) + 16, SMALL * LEADING + 4) for frame in view.frames]
     return layout(
@@ -140,28 +135,8 @@ def _placed(view: View, sizes: list[Point], down: bool) -> Layout:
             (frame.parent, *(reversed(title) if down else title))
             for frame, title in zip(view.frames, titles, strict=True)
         ],
+        whole=whole,
     )
-
-
-def _whole_routes(view: View, placed: Layout) -> list[Route]:
-    """Arrows that branch off an earlier one, with what they share with it."""
-    whole: list[Route] = []
-    earlier: dict[int, list[Route]] = {}
-    for arrow, route in zip(view.arrows, placed.routes, strict=True):
-        known = earlier.setdefault(arrow.source, [])
-        known.append(_with_start(route, known))
-        whole.append(known[-1])
-    return whole
-
-
-def _with_start(route: Route, earlier: Sequence[Route]) -> Route:
-    """A route from the box that it comes from, if it begins on another one from there."""
-    x, end, y = route[0]
-    for other in earlier:
-        for k, (x0, x1, level) in enumerate(other):
-            if level == y and x0 <= x <= x1:
-                return (*other[:k], (x0, end, y), *route[1:])
-    return route
 
 
 def _size(box: Box, ports: float, down: bool) -> Point:
@@ -212,15 +187,17 @@ def _arrow(arrow: Arrow, route: Route, own: str, down: bool, both_ways: bool) ->
         middle = (before + after) / 2
         path.append(f"C{at(middle, y0)} {at(middle, y1)} {at(after, y1)}L{at(end, y1)}")
         x, y = end, y1
-    heads = [_head(x, y, HEAD, down, "head")]
+    size = 1.0 if arrow.weight is None else max(1.0, arrow.width / 2.5)
+    heads = [_head(x, y, size, down, "head")]
     if both_ways:
-        heads.append(_head(start, route[0][2], -HEAD, down, "head back"))
+        heads.append(_head(start, route[0][2], -size, down, "head back"))
     label = ""
     if arrow.label:
-        place = (y + 5, x - HEAD - 5, "start") if down else (x - HEAD - 3, y - 4, "end")
-        label = _text(place[0], place[1], arrow.label, SMALL, "quiet", place[2])
+        over = 4 + (arrow.width / 2 if arrow.weight else 0)
+        place = (y, x - HEAD - 5, "middle") if down else (x - HEAD - 3, y - over, "end")
+        label = _text(place[0], place[1], arrow.label, SMALL, "quiet halo", place[2])
     classes = ["arrow", *["constant"] * (not arrow.carries), *["marked"] * arrow.marked]
-    width = "" if arrow.weight is None else f' style="stroke-width:{_n(1 + 6 * arrow.weight**0.5)}"'
+    width = "" if arrow.weight is None else f' style="stroke-width:{_n(arrow.width)}"'
     words = [w for w in (arrow.argument, arrow.formula and f"gradient: {arrow.formula}") if w]
     tooltip = f"<title>{_escape(': '.join(words))}</title>" if words else ""
     return (
@@ -229,33 +206,33 @@ def _arrow(arrow: Arrow, route: Route, own: str, down: bool, both_ways: bool) ->
     )
 
 
-def _head(x: float, y: float, length: float, down: bool, kind: str) -> str:
-    if down:
-        return f'<path class="{kind}" d="M{_n(y)} {_n(x)}l-4 {_n(-length)}h8z"/>'
-    return f'<path class="{kind}" d="M{_n(x)} {_n(y)}l{_n(-length)} -4v8z"/>'
+def _head(x: float, y: float, size: float, down: bool, kind: str) -> str:
+    length, half = HEAD * size, HEAD / 2 * abs(size)
+    place, back = (
+        (f"{_n(y)} {_n(x)}", f"{_n(-half)} {_n(-length)}h{_n(2 * half)}")
+        if down
+        else (f"{_n(x)} {_n(y)}", f"{_n(-length)} {_n(-half)}v{_n(2 * half)}")
+    )
+    return f'<path class="{kind}" d="M{place}l{back}z"/>'
 
 
 def _legend(view: View) -> tuple[str, Point]:
     """The kinds that occur, each with its sign; below them what is to be said about the whole."""
     x, parts = 0.0, []
-    kinds = {box.kind for box in view.boxes}
+    kinds = {"output", *(box.kind for box in view.boxes)}
+    kinds |= {"marked"} if any(box.marked for box in view.boxes) else set()
     for kind, meaning in _LEGEND.items():
-        if kind in kinds or kind == "output":
+        if kind in kinds:
             corner = {"op": 6, "module": 3}.get(kind, 0)
             parts.append(f'<g class="{kind}">{_rect(x + 2, 0, 22, 12, corner)}')
             if kind == "output":
                 parts.append(_rect(x - 1, -3, 28, 18, 0, "rim"))
             parts.append(_text(x + 34, 10, meaning, SMALL, "quiet", "start") + "</g>\n")
             x += 34 + _width(meaning, SMALL) + 20
-    notes = list(view.notes)
-    if any(arrow.formula and arrow.weight is None for arrow in view.arrows):
-        notes.insert(
-            0, "On an arrow: what flows back along it; g is the gradient that arrives at its head."
-        )
-    for number, note in enumerate(notes, 1):
+    for number, note in enumerate(view.legend, 1):
         parts.append(_text(0, 14 + number * 18, note, SMALL, "quiet", "start") + "\n")
         x = max(x, _width(note, SMALL) + 20)
-    return "".join(parts), (x - 20, 12 + 18.0 * len(notes))
+    return "".join(parts), (x - 20, 12 + 18.0 * len(view.legend))
 
 
 def _rect(

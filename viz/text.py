@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from viz.svg import Direction, own_id
+from viz.svg import Direction
 from viz.view import Arrow, Box, View
 from viz.words import shorten
 
@@ -48,19 +48,18 @@ def table_of(view: View) -> str:
 
 def dot_of(view: View, direction: Direction = "LR") -> str:
     """The graph in the DOT language: plain labels only, so that every reader draws the same."""
-    own = own_id(view)
+    own = view.own
     lines = [
         "digraph {",
         f"  rankdir={direction}",
-        "  compound=true",
         '  node [shape=box fontname="monospace" fontsize=11 margin="0.15,0.08"]',
         '  edge [fontname="monospace" fontsize=10 color="#57606a" arrowsize=0.7]',
         *_members(view, own),
     ]
     for k, arrow in enumerate(view.arrows):
         lines.append(f"  {arrow.source} -> {arrow.target} [{_dot_arrow(arrow, f'{own}-a{k}')}]")
-    if view.notes:
-        notes = _quote("\n".join(view.notes))
+    if view.legend:
+        notes = _quote("\n".join(view.legend))
         lines.append(f'  label={notes} fontname="monospace" fontsize=10')
     return "\n".join([*lines, "}"]) + "\n"
 
@@ -119,11 +118,12 @@ def _dot_arrow(arrow: Arrow, own: str) -> str:
     if arrow.formula:
         words["tooltip"] = f"gradient: {arrow.formula}"
     if arrow.weight is not None:
-        words["penwidth"] = f"{1 + 6 * arrow.weight**0.5:.1f}"
+        words["penwidth"] = f"{arrow.width:.1f}"
     if arrow.marked:
         words |= {"color": _MARK, "penwidth": "3"}
     return " ".join(f"{key}={_quote(text)}" for key, text in words.items())
 
 
 def _quote(text: str) -> str:
+    text = text.replace("&", "&amp;")  # `dot` would take a name like &lt; for a sign
     return '"' + text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n") + '"'

@@ -5,9 +5,13 @@ A view holds text only, no Tensor: it is what was true when it was taken, and ke
 
 from __future__ import annotations
 
+import hashlib
+import math
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from tinygrad_edu.graph import Snapshot, Use, Vertex
@@ -16,7 +20,8 @@ from viz.folding import FULL, Plan, Unit
 from viz.naming import SELECT, Wording, called
 from viz.words import plain, shorten
 
-SYMMETRIC = ("add", "multiply", "maximum", "minimum")  # which argument is which does not matter
+LONGEST_LABEL = 26
+_SPREAD = re.compile(r"np\.broadcast_to\((.*), (?:[^()]*\.shape|\([\d, ]*\))\)")
 
 Kind = Literal["parameter", "input", "op", "module"]
 Level = Literal["compact", "normal", "full"]
@@ -40,6 +45,7 @@ class Box:
         value: the number, or from where to where its numbers reach.
         grad: summary of its gradient, "–" before there is one, "" where none is expected.
         times: how many modules alike it stands for.
+        vertex: its index in the snapshot, -1 if it stands for several.
         frame: index of the frame that it is in, -1 for none.
         is_output: whether the picture was asked for this value.
         freed: whether a backward pass has dropped what it was made of.
@@ -59,6 +65,7 @@ class Box:
     value: str = ""
     grad: str = ""
     times: int = 1
+    vertex: int = -1
     frame: int = -1
     is_output: bool = False
     freed: bool = False
@@ -75,10 +82,11 @@ class Arrow:
         argument: which argument it is.
         formula: what flows back along it, "g @ W2.T", where `g` is the gradient that arrives at
             the target; "" where nothing does, or no short form exists.
-        label: what stands at the arrow in the picture.
+        label: what stands at the arrow in the picture: the formula, or how much flows back.
         carries: whether a gradient flows back along it.
         marked: whether it is highlighted.
         weight: how much of a gradient flows back, from 0 to 1; None if that is not shown.
+        use: (vertex, position among its inputs) in the snapshot; None if it stands for several.
     """
 
     source: int
@@ -89,6 +97,12 @@ class Arrow:
     carries: bool = True
     marked: bool = False
     weight: float | None = None
+    use: tuple[int, int] | None = None
+
+    @property
+    def width(self) -> float:
+        """How thick it is drawn: the root of the weight, so that small ones can be told apart."""
+        return 1.4 if self.weight is None else 1 + 6 * self.weight**0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,27 +118,50 @@ class Frame:
     parent: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class View:
-    """All boxes in topological order, and all arrows in the order of their targets."""
+    """All boxes in topological order, and all arrows in the order of their targets.
+
+    Attributes:
+        boxes: the boxes.
+        arrows: the arrows.
+        frames: the frames, parents first.
+        notes: what the reader should know about the whole.
+        total: how many values these are; more than there are boxes if some are drawn as one.
+        g: what formulas call the gradient that arrives at a result.
+    """
 
     boxes: tuple[Box, ...]
     arrows: tuple[Arrow, ...]
     frames: tuple[Frame, ...] = ()
     notes: tuple[str, ...] = ()
-    total: int = 0  # values in the graph; more than there are boxes if some are drawn as one
+    total: int = 0
+    g: str = "g"
 
     @property
     def summary(self) -> str:
         """How much there is, in one line."""
         kinds = [box.kind for box in self.boxes]
-        words = [_count(len(kinds), "node" if self.total <= len(kinds) else "box")] + [
+        counts = [_count(len(kinds), "node" if self.total <= len(kinds) else "box")] + [
             _count(kinds.count(kind), kind)
             for kind in ("op", "parameter", "input", "module")
             if kind in kinds
         ]
         of = f" (of {self.total:,} nodes)" if self.total > len(kinds) else ""
-        return f"graph of {', '.join(words)}{of}"
+        return f"graph of {', '.join(counts)}{of}"
+
+    @property
+    def legend(self) -> tuple[str, ...]:
+        """What stands below a picture: how to read its arrows, and the notes."""
+        if not any(arrow.formula and arrow.weight is None for arrow in self.arrows):
+            return self.notes
+        key = f"On an arrow: what flows back along it; {self.g} is what arrives at its head."
+        return (key, *self.notes)
+
+    @cached_property
+    def own(self) -> str:
+        """What all ids of its picture begin with: pictures share a page, and each has its own."""
+        return "g" + hashlib.sha256(repr(self).encode()).hexdigest()[:10]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +185,7 @@ def view_of(
     plan: Plan,
     level: Level = "normal",
     marks: Marks | None = None,
+    gradients: bool = True,
 ) -> View:
     """Put a plan into words.
 
@@ -158,39 +196,52 @@ def view_of(
         level: "compact" (op and shape), "normal" (also dtype, summaries of value and gradient,
             formulas), "full" (also the numbers).
         marks: what is highlighted.
+        gradients: whether to tell those that an earlier backward pass has left.
     """
-    return _Writer(graph, names, plan, level, marks or Marks()).view()
+    return _Writer(graph, names, plan, level, marks or Marks(), gradients).view()
 
 
 def fitting_level(level: Level, plan: Plan) -> tuple[Level, list[str]]:
     """The level at which a picture of this size can be read, and a note if it is another."""
-    if level == "compact" or len(plan.units) <= FULL:
+    is_large = len(plan.units) > FULL or any(unit.title for unit in plan.units)
+    if level == "compact" or not is_large:
         return level, []
-    return "compact", [
-        f"Op and shape only, since there are more than {FULL} boxes; collapse='none' shows all."
-    ]
+    return "compact", ["Op and shape only, for the graph is large; collapse='none' tells all."]
 
 
 class _Writer:
     def __init__(
-        self, graph: Snapshot, names: list[str], plan: Plan, level: Level, marks: Marks
+        self,
+        graph: Snapshot,
+        names: list[str],
+        plan: Plan,
+        level: Level,
+        marks: Marks,
+        gradients: bool,
     ) -> None:
         self.graph, self.names, self.plan, self.level, self.marks = graph, names, plan, level, marks
-        self.wording = Wording(graph, names)
+        self.gradients = gradients
+        self.wording = Wording(graph, names, short=True)
         self.owner = {i: k for k, unit in enumerate(plan.units) for i in unit.members}
         self.outputs = set(graph.outputs)
 
     def view(self) -> View:
         boxes = tuple(self._box(k, unit) for k, unit in enumerate(self.plan.units))
         notes = list(self.plan.notes)
+        if not any(vertex.requires_grad for vertex in self.graph.vertices):
+            notes.append(
+                "Nothing here needs a gradient, so nothing was recorded: give the "
+                "parameters requires_grad=True."
+            )
         if any(box.freed for box in boxes):
             notes += [
                 "backward() has freed part of this graph. To see all of it, draw before "
-                "backward(),",
-                "or call backward(retain_graph=True).",
+                "backward(), or call backward(retain_graph=True).",
             ]
         frames = tuple(Frame(plain(title), parent) for title, parent in self.plan.frames)
-        return View(boxes, tuple(self._arrows()), frames, tuple(notes), len(self.owner))
+        return View(
+            boxes, tuple(self._arrows()), frames, tuple(notes), len(self.owner), self.wording.g
+        )
 
     # -- boxes -----------------------------------------------------------------------------
 
@@ -198,7 +249,7 @@ class _Writer:
         if unit.title:
             return self._module(index, unit)
         vertex = self.graph.vertices[unit.members[0]]
-        leaf: Kind = "parameter" if vertex.requires_grad else "input"
+        kind: Kind = "op" if vertex.op else "parameter" if vertex.requires_grad else "input"
         name, op = self.names[vertex.index], called(vertex.op or "")
         expression = "" if self.level == "compact" else plain(self.wording.expression(vertex))
         facts = {
@@ -207,23 +258,28 @@ class _Writer:
             "shape": str(vertex.shape) if vertex.shape is not None else "several outputs",
             "dtype": plain(vertex.dtype or ""),
             "value": "" if self.level == "compact" else words.value(vertex.array),
-            "gradient": self._gradient(vertex, leaf),
+            "gradient": self._gradient(vertex),
             "computed": expression,
             "scope": plain(vertex.scope),
         }
         return Box(
             index=index,
-            kind="op" if vertex.op else leaf,
+            kind=kind,
             name=name,
             title=_title(vertex, name, op),
             lines=tuple(self._lines(vertex, facts)),
-            description=_description(index, vertex, name, vertex.index in self.outputs, facts),
+            description=_description(
+                f"{index}: {'output, ' * (vertex.index in self.outputs)}{kind} {name}",
+                vertex,
+                facts,
+            ),
             op=op,
             expression=expression,
             shape=facts["shape"],
             dtype=facts["dtype"],
             value=facts["value"],
             grad=facts["gradient"],
+            vertex=vertex.index,
             frame=unit.frame,
             is_output=vertex.index in self.outputs,
             freed=vertex.freed,
@@ -235,10 +291,12 @@ class _Writer:
         ops = Counter(called(v.op) for v in vertices if v.op)
         parameters = [v for v in vertices if v.op is None and v.requires_grad]
         title = plain(unit.title) + (f" ×{unit.times}" if unit.times > 1 else "")
-        lines = [_count(sum(ops.values()), "op")]
+        lines = [] if unit.is_chain else [_count(sum(ops.values()), "op")]
         if parameters:
             count = sum(v.array.size for v in parameters)
             lines.append(f"{_count(len(parameters), 'parameter')}, {_count(count, 'number')}")
+        if unit.times > 1:
+            lines.append("one after the other" if unit.in_a_row else "side by side")
         last = vertices[-1]
         if last.shape is not None:
             lines.append(f"ends with {last.shape}")
@@ -266,21 +324,23 @@ class _Writer:
             if value is not None
         )
 
-    def _gradient(self, vertex: Vertex, leaf: Kind) -> str:
+    def _gradient(self, vertex: Vertex) -> str:
         if self.marks.gradients is not None and vertex.index in self.marks.gradients:
             return f"norm {words.number(self.marks.gradients[vertex.index])}"
+        if not self.gradients:
+            return ""
         grad = getattr(vertex.value, "grad", None)
         if grad is not None:
             return words.gradient(grad)
-        return "–" if vertex.op is None and leaf == "parameter" else ""
+        return "–" if vertex.op is None and vertex.requires_grad else ""
 
     def _lines(self, vertex: Vertex, facts: Mapping[str, str]) -> list[str]:
         if self.level == "compact":
             lines = [facts["shape"]]
         else:
-            lines = [shorten(facts["computed"]) or shorten(facts["options"])]
+            lines = [shorten(facts["computed"], 30) or shorten(facts["options"], 30)]
             lines += [
-                f"{self.names[i]}: {_kind_of_array(self.graph.vertices[i])}"
+                f"{self.names[i]}: {self.graph.vertices[i].shape} {self.graph.vertices[i].dtype}"
                 for i in self.plan.constants.get(vertex.index, ())
                 if self.graph.vertices[i].array.size > 1
             ]
@@ -309,7 +369,7 @@ class _Writer:
 
     def _arrows(self) -> list[Arrow]:
         arrows: list[Arrow] = []
-        most = max((self.marks.flows or {}).values(), default=0.0)
+        most = max(filter(math.isfinite, (self.marks.flows or {}).values()), default=0.0)
         for k, unit in enumerate(self.plan.units):
             drawn: dict[int, int] = {}  # between boxes that stand for several there is one arrow
             for vertex in (self.graph.vertices[i] for i in unit.members):
@@ -330,24 +390,34 @@ class _Writer:
 
     def _arrow(self, vertex: Vertex, use: Use, source: int, target: int, most: float) -> Arrow:
         carries = self.graph.vertices[use.source].requires_grad and vertex.requires_grad
-        several = len(vertex.inputs) > 1 and vertex.op not in SYMMETRIC
-        label = plain(use.argument) if several else ""
-        formula = ""
         whole = not self.plan.units[target].title
+        formula, weight = "", None
         if carries and whole and self.level != "compact":
             formula = plain(self.wording.contribution(vertex, use))
-        weight = None
-        if self.marks.flows is not None and carries:
+        label = _label(formula)
+        if self.marks.flows is not None:
             flow = self.marks.flows.get((vertex.index, use.position))
-            if flow is not None:
-                label, formula = words.number(flow), formula
-                weight = flow / most if most else 0.0
-        elif formula:
-            label = shorten(formula, 30)
-        if not whole:
             label = ""
-        marked = {vertex.index, use.source} <= self.marks.vertices
-        return Arrow(source, target, plain(use.argument), formula, label, carries, marked, weight)
+            if flow is not None:
+                label = words.number(flow)
+                weight = (flow / most if most else 0.0) if math.isfinite(flow) else 1.0
+        return Arrow(
+            source,
+            target,
+            plain(use.argument),
+            formula,
+            label if whole else "",
+            carries,
+            marked={vertex.index, use.source} <= self.marks.vertices,
+            weight=weight,
+            use=(vertex.index, use.position),
+        )
+
+
+def _label(formula: str) -> str:
+    """A formula in few characters, to stand at an arrow."""
+    spread = _SPREAD.fullmatch(formula)
+    return shorten(f"{spread[1]}, spread" if spread else formula, LONGEST_LABEL)
 
 
 def _both(first: Arrow, second: Arrow) -> Arrow:
@@ -375,18 +445,13 @@ def _title(vertex: Vertex, name: str, op: str) -> str:
     return f"{short} = {shorten(op, 24)}"
 
 
-def _description(
-    index: int, vertex: Vertex, name: str, is_output: bool, facts: Mapping[str, str]
-) -> str:
+def _description(head: str, vertex: Vertex, facts: Mapping[str, str]) -> str:
     """Everything known: nothing shortened but what would fill the screen."""
-    kind = "op" if vertex.op else "parameter" if vertex.requires_grad else "input"
-    lines = [f"{index}: {'output, ' * is_output}{kind} {shorten(name, 200)}".rstrip()]
-    lines += [f"{key}: {shorten(text, 200)}" for key, text in facts.items() if text]
+    lines = [
+        head.rstrip(),
+        *(f"{key}: {shorten(text, 200)}" for key, text in facts.items() if text),
+    ]
     return "\n".join(lines + ["inputs freed by backward()"] * vertex.freed)
-
-
-def _kind_of_array(vertex: Vertex) -> str:
-    return f"{vertex.shape} {vertex.dtype}"
 
 
 def _is_one(vertex: Vertex) -> bool:

@@ -40,6 +40,15 @@ class _ShortRepr(reprlib.Repr):
         parts = ["" if part is None else repr(part) for part in (index.start, index.stop)]
         return ":".join(parts if index.step is None else [*parts, repr(index.step)])
 
+    def repr_instance(self, part: Any, level: int) -> str:
+        try:
+            has_address = "0x" in repr(part)
+        except Exception:  # it may be an object of the user's, half made
+            has_address = True
+        if has_address:  # which would make the picture another one each time
+            return str(getattr(part, "__name__", type(part).__name__))
+        return super().repr_instance(part, level)
+
     def repr_ellipsis(self, part: Any, level: int) -> str:
         return "..."
 
@@ -49,7 +58,8 @@ class _ShortRepr(reprlib.Repr):
 
 def number(value: Any) -> str:
     """To four digits."""
-    return f"{value.item() if hasattr(value, 'item') else value:.4g}"
+    plain_number = value.item() if hasattr(value, "item") else value
+    return f"{plain_number + 0 if plain_number == 0 else plain_number:.4g}"  # no "-0"
 
 
 def value(array: Any) -> str:
@@ -76,7 +86,9 @@ def gradient(grad: Any) -> str:
 
 
 def norm(array: Any) -> float:
-    """The Euclidean norm, of any numbers without overflow."""
+    """The Euclidean norm, of any numbers without overflow; NaN of what is not in memory."""
+    if not in_memory(array):
+        return math.nan
     size = np.abs(array.astype(float))
     scale = size.max(initial=0.0)  # taken out so that squares neither overflow nor vanish
     return float(scale * np.linalg.norm(size / scale) if 0 < scale < math.inf else scale)

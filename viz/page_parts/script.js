@@ -135,7 +135,7 @@ function fit() {
 }
 
 // Scroll a frame until some elements are seen; if there is no room for all, the last one.
-function reveal(frame, ...elements) {
+function reveal(frame, smooth, ...elements) {
   const a = frame.getBoundingClientRect();
   const rects = elements.map((element) => element.getBoundingClientRect());
   const over = (low, high, sizeOfFrame) => {
@@ -147,7 +147,8 @@ function reveal(frame, ...elements) {
   };
   const left = over("left", "right", a.width);
   const top = over("top", "bottom", a.height);
-  if (left || top) frame.scrollBy({ left, top, behavior: still.matches ? "auto" : "smooth" });
+  const behavior = smooth && !still.matches ? "smooth" : "auto";
+  if (left || top) frame.scrollBy({ left, top, behavior });
 }
 
 // ---- one step ----
@@ -182,6 +183,7 @@ function show(index) {
   index = Math.max(0, Math.min(steps.length - 1, index));
   if (index === now) return;
   const before = items[now];
+  const near = Math.abs(index - now) === 1; // a longer way is jumped
   now = index;
   const step = steps[now];
   drawStep(now);
@@ -196,8 +198,8 @@ function show(index) {
   const main = step.target >= 0 ? step.target : step.node;
   rove(items, now, items.includes(document.activeElement));
   rove(boxes, main, boxes.includes(document.activeElement));
-  reveal($("list"), items[now]);
-  reveal($("graph"), part(step.node), part(main));
+  reveal($("list"), near, items[now]);
+  reveal($("graph"), near, part(step.node), part(main));
   keepInAddress();
 }
 
@@ -264,7 +266,7 @@ function moveInGroup(event, by) {
       const next = Math.max(0, Math.min(group.length - 1, place + by));
       rove(group, next, true);
       const frame = group[next].closest("#list, #graph");
-      if (frame) reveal(frame, group[next]);
+      if (frame) reveal(frame, true, group[next]);
     }
   }
 }
@@ -342,6 +344,7 @@ const boxes = nodes.map((label, k) => {
 $(data.id).setAttribute("role", "group");
 $("progress").max = steps.length;
 $("all").open = false;
+$("fan").disabled = !steps.some((step) => step.fan);
 document.documentElement.classList.add("js");
 const BUTTONS = { back: KEYS.ArrowLeft, next: KEYS.ArrowRight, play, sweep: startOfSweep, fan: nextFanOut, help };
 for (const [id, action] of Object.entries(BUTTONS)) $(id).addEventListener("click", action);
