@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import need
 
 import tinygrad_edu as tg
+from viz.layout import layout
 
 pytest.importorskip("scipy", reason="the hand-written forms of gelu and others need it")
+pytest.importorskip("rich", reason="benchmarks print their tables with it")
 
-from benchmarks import hand, ops, timing
+from benchmarks import hand, layouts, ops, timing
 from benchmarks.engines import ours
 from benchmarks.hand_ops import LEFT_OUT, Case, cases, key
 from benchmarks.hand_ops.elementwise import ELEMENTWISE
@@ -73,3 +76,23 @@ def test_an_engine_with_a_wrong_gradient_is_found() -> None:
     assert run is not None
     with pytest.raises(AssertionError, match="W3, wrong, array 0, step 1: relative error"):
         timing.check(workload, {hand.NAME: hand.set_up(workload), "wrong": run})
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        layouts.residual(),
+        layouts.recurrent(4),
+        layouts.tensor_net(100, 0),
+        layouts.tensor_net(300, 1),
+        layouts.scalar_mlp(3, 4, 3, 1),
+        layouts.scalar_mlp(4, 7, 5, 1),
+    ],
+    ids=lambda case: f"{case.name}, {case.count} nodes",
+)
+def test_our_layout_crosses_little_more_than_graphviz(case: layouts.Case) -> None:
+    need("dot", "graphviz")
+    placed = layout(case.sizes, case.arrows, [layouts.LABEL] * len(case.arrows))
+    ours = layouts.crossings(layouts.curves(placed), case.arrows)
+    theirs = layouts.crossings(layouts.dot_curves(case)[0], case.arrows)
+    assert ours <= max(layouts.TIMES_DOT[case.family] * theirs, 3)
