@@ -383,7 +383,8 @@ def test_ops_with_several_outputs_are_told_part_by_part(page):
 def test_an_index_with_arrays_is_shown_with_them(page):
     x = Tensor(np.arange(6.0).reshape(2, 3), requires_grad=True, name="x")
     step = edge_to(page(np.sum(x[:, [0, 2]])), "x")
-    assert text(step).startswith("tg.scatter_add( [g = ∂sum/∂getitem] , (:, [index[1]] ), x.shape)")
+    index = "(slice(None, None, None), np.array([0, 2]))"
+    assert text(step).startswith(f"tg.scatter_add( [g = ∂sum/∂getitem] , {index}, x.shape)")
     assert text(page(np.sum(x[0])).of("forward")[0]) == "[x] [0] = [getitem]"
 
 
@@ -530,6 +531,34 @@ def test_operands_are_those_of_the_forward_pass_whatever_the_data_are_now(page):
     shown = page(loss)
     local, *_ = (token for token in edge_to(shown, "x")["rows"][0] if isinstance(token, dict))
     assert shown.arrays[local["array"]]["blocks"][0]["cells"] == [[1.0, 2.0]]
+
+
+def test_the_update_starts_from_what_the_forward_pass_computed_with(page):
+    w = Tensor([1.0, 2.0], requires_grad=True, name="w")
+    loss = np.sum(w * w)
+    w.data = np.array([10.0, 20.0])
+    shown = page(loss)
+    row = shown.of("update")[0]["rows"][0]
+    before, _, after = (token for token in row if isinstance(token, dict))
+    assert shown.arrays[before["array"]]["blocks"][0]["cells"] == [[1.0, 2.0]]
+    assert shown.arrays[after["array"]]["blocks"][0]["cells"] == [[0.8, 1.6]]
+
+
+def test_a_rule_that_does_not_answer_twice_alike_is_not_blamed(page):
+    calls = []
+
+    @tg.op(tg.wrt("x", lambda g, out, x: calls.append(1) or g * len(calls)))
+    def counting(x):
+        return x * 1.0
+
+    loss = np.sum(counting(Tensor([1.0, 2.0], requires_grad=True, name="x")))
+    assert "was not followed" not in edge_to(page(loss), "x")["sentence"]
+
+
+@pytest.mark.parametrize("passes", [{"a": 5}, {"a": [5]}, {5: []}])
+def test_passes_are_lists_of_edges(tmp_path, passes):
+    with pytest.raises(tg.DtypeError, match=r"expected passes to be a title and a list of tg\.Edge"):
+        explain(mlp()[0], tmp_path / "page.html", passes=passes)
 
 
 def test_a_rule_that_was_not_followed_is_told(page):
@@ -986,7 +1015,7 @@ def long_chain(length):
             r"\(2,\).*seed=",
         ),
         (mlp, {"seed": [1.0, 2.0]}, tg.InputError, r"of the shape of the loss, \(\), got \(2,\)"),
-        (mlp, {"seed": "one"}, tg.DtypeError, "expected a seed of numbers, got str"),
+        (mlp, {"seed": "one"}, tg.DtypeError, "expected a seed of real numbers, got str"),
         (lambda: long_chain(LIMIT), {}, tg.InputError, "at most 400 values"),
         (lambda: long_chain(100_000), {}, tg.InputError, "at most 400 values"),
         (

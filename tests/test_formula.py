@@ -225,6 +225,23 @@ def test_what_was_drawn_is_called_noise() -> None:
     assert "x * noise" in text
 
 
+def test_an_option_that_is_off_is_shown_where_it_is_on_by_default() -> None:
+    assert tg.formula(REGISTRY[np.sort], None, (A,), {"axis": None}) == "np.sort(a, axis=None)"
+    assert tg.formula(REGISTRY[np.sum], None, (A,), {"axis": None}) == "np.sum(a)"
+    assert tg.formula(REGISTRY[tg.softmax], None, (A,), {"axis": None}) == (
+        "tg.softmax(x, axis=None)"
+    )
+
+
+def test_an_input_without_a_name_is_written_out() -> None:
+    op, index = REGISTRY[tg.getitem], (slice(1, None), ..., 0)
+    inputs: tuple[Any, ...] = (np.ones((3, 2, 2)), index)
+    assert tg.formula(op, None, inputs, names=("x", "")) == "x[1:, ..., 0]"
+    assert tg.formula(op, 0, inputs, names=("x", "")) == (
+        "tg.scatter_add(g, (slice(1, None, None), ..., 0), x.shape)"
+    )
+
+
 def test_a_formula_does_not_draw_from_the_user_s_generator() -> None:
     @tg.op(tg.wrt("x", lambda g, out, x, *, rng: g * rng.normal()))
     def noisy(x: Any, *, rng: Any) -> Any:

@@ -281,9 +281,27 @@ def test_an_arrow_says_what_flows_back_along_it_in_the_user_s_names():
     assert "gradient: np.broadcast_to(g / 4, power.shape)" in draw(loss).svg
 
 
+def test_a_name_that_is_an_expression_is_put_in_brackets():
+    x = Tensor([1.0, 2.0], requires_grad=True, name="x + 1")
+    view = draw(np.sum(x**2)).view
+    assert view.boxes[1].expression == "(x + 1) ** 2"
+    assert view.arrows[0].formula == "g * (2 * (x + 1))"
+
+
+def test_formulas_are_numpy():
+    v = Tensor([[1.0], [2.0]], requires_grad=True, name="v")
+    assert draw(v @ np.array([[3.0]])).view.boxes[-1].expression == "v @ constant"
+    assert draw(v * np.array(3.0)).view.boxes[-1].expression == "v * 3"
+    assert draw(v[[0], :]).view.boxes[-1].expression == "v[np.array([0]), :]"
+    assert draw(np.sort(v, axis=None)).view.boxes[-1].expression == "np.sort(v, axis=None)"
+    made = tg.checkpoint(lambda a: np.exp(a) * a)(v)
+    assert draw(made).view.boxes[-1].expression == "", "numbers are no formula"
+
+
 def test_an_upstream_gradient_is_never_called_like_a_value():
     g = Tensor([1.0], requires_grad=True, name="g")
-    assert [a.formula for a in draw(g * g).view.arrows] == ["upstream * g"] * 2
+    assert [a.formula for a in draw(g * g).view.arrows] == ["g1 * g"] * 2
+    assert "; g1 is what arrives" in draw(g * g).svg
 
 
 def test_an_arrow_knows_its_argument_and_says_only_what_flows_back():
@@ -424,7 +442,13 @@ def test_parts_of_lists_dicts_and_modules_have_names():
 
     layer, other = Layer(), Layer()
     x = Tensor([1.0])
+
+    class Broken:
+        def named_parameters(self, needed):
+            raise RuntimeError
+
     names = {"pair": [x], "net": layer, "layers": [other], 3: x, "grumpy": Grumpy(), "t": type}
+    names |= {"broken": Broken(), "brokens": [Broken()]}
     result = x * layer.weight * other.weight
     found = [box.name for box in draw(result, names=names).view.boxes if not box.op]
     assert found == ["pair[0]", "net.weight", "layers[0].weight"]
@@ -534,6 +558,30 @@ def test_ids_and_styles_of_two_pictures_on_one_page_do_not_meet():
         assert all(rule.startswith((f"#{own}", "@media")) for rule in rules), rules
 
 
+@pytest.mark.parametrize("path", [5, None, b"g.svg", ["g.svg"]])
+def test_save_refuses_what_is_no_path(path):
+    with pytest.raises(tg.DtypeError, match="save: expected a path, got"):
+        draw(Tensor(1.0)).save(path)
+
+
+def test_names_are_texts():
+    with pytest.raises(tg.DtypeError, match="name: expected a text, or None, got int"):
+        Tensor(1.0, name=5)
+    with pytest.raises(tg.DtypeError, match="scope: expected the name of a part"):
+        tg.scope(5)
+
+
+def test_steps_beyond_the_end_of_a_graph_take_no_time():
+    x = Tensor(1.0, requires_grad=True)
+    assert len(draw(np.sin(x), around=x, depth=10**30).view.boxes) == 2
+
+
+def test_an_op_of_many_inputs_is_drawn_in_linear_time():
+    parts = [Tensor([1.0], requires_grad=True) for _ in range(1_000)]
+    view = draw(np.concatenate(parts), level="normal", collapse="none").view
+    assert view.boxes[-1].expression == "" and len(view.arrows) == 1_000
+
+
 def test_save_writes_what_the_suffix_says(tmp_path):
     drawing = draw(small_graph()[2])
     assert drawing.save(str(tmp_path / "g.svg")) == tmp_path / "g.svg"
@@ -547,7 +595,7 @@ def test_save_writes_what_the_suffix_says(tmp_path):
 
 @pytest.mark.parametrize("name", ["g.jpg", "g", "g.svg.gz", ".svg"])
 def test_save_refuses_another_suffix(tmp_path, name):
-    with pytest.raises(tg.InputError, match=r"expected a path that ends in \.svg, .*, got"):
+    with pytest.raises(tg.InputError, match=r"expected a path that ends in \.svg or .*, got"):
         draw(Tensor(1.0)).save(tmp_path / name)
     assert not list(tmp_path.iterdir())
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import copy
+import inspect
 import math
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -62,7 +64,8 @@ def formula(
         inputs: example inputs, Tensors or arrays, of which the shapes count; with None as
             `argument`, for a function that is made of other ops, as in a call.
         options: the options of the call.
-        names: of the inputs; by default those of the op's arguments.
+        names: of the inputs; by default those of the op's arguments. An input that is no array may
+            be called "": it is then written out.
         g: name of the cotangent.
         out: name of the result.
         longest: number of characters from which on it says "..." instead.
@@ -120,6 +123,8 @@ class _NamingTape(Tape):
     def begin(self, value: Any, name: str) -> Any:
         """Name what the rule is called with: arrays, also in a tuple or list."""
         value = _plain(value)
+        if not name:
+            return value
         if isinstance(value, (np.ndarray, np.generic)):
             return Tracer(value, self, self._placeholder(ast.Name(name)))
         if isinstance(value, (tuple, list)) and any(map(_holds_array, value)):
@@ -174,7 +179,7 @@ class _NamingTape(Tape):
         line = Line(
             np.multiply if line.function is safe_multiply else line.function,
             line.args,
-            {k: v for k, v in line.options.items() if not (v is None or v is False)},
+            {k: v for k, v in line.options.items() if not _is_default(line.function, k, v)},
         )
         if line.function is astype:
             written = text(line.args[0])
@@ -211,6 +216,23 @@ class _Inliner(ast.NodeTransformer):
     def visit_Name(self, node: ast.Name) -> ast.expr:
         tree = self.trees.get(node.id)
         return copy.deepcopy(tree) if tree else node  # `unparse` would mistake a shared one
+
+
+def _is_default(function: Any, option: str, value: Any) -> bool:
+    """Whether an option is switched off, and would be without being mentioned."""
+    default = _defaults(function).get(option, np._NoValue)
+    off = value is None or value is False
+    return off and (default is value or default is np._NoValue)
+
+
+@cache
+def _defaults(function: Any) -> dict[str, Any]:
+    try:
+        parameters = inspect.signature(function).parameters
+    except (ValueError, TypeError):  # a ufunc, or written in C
+        return {}
+    found = {key: p.default for key, p in parameters.items()}
+    return {key: x for key, x in found.items() if x is not inspect.Parameter.empty}
 
 
 def _transposes(line: Line) -> bool:

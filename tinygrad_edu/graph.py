@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from tinygrad_edu.errors import GraphError
+from tinygrad_edu.errors import DtypeError, GraphError
 from tinygrad_edu.op import Op
 
 
@@ -67,6 +67,8 @@ class Node:
 
     @name.setter
     def name(self, name: str | None) -> None:
+        if not isinstance(name, str | None):
+            raise DtypeError(f"name: expected a text, or None, got {type(name).__name__}")
         self._note("name", name)
 
     def _note(self, key: str, value: Any) -> None:

@@ -144,6 +144,8 @@ _ENTRIES = count()
 
 def scope(name: str) -> Block:
     """Name a part of the graph: nodes made inside belong to it; scopes nest with "/"."""
+    if not isinstance(name, str):
+        raise DtypeError(f"scope: expected the name of a part, a text, got {type(name).__name__}")
     parts = name.count("/") + 1 if name else 0
 
     def change(mode: Mode) -> Mode:

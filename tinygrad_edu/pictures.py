@@ -103,7 +103,7 @@ def _result(command: str, f: Any, arguments: Mapping[str, Any]) -> Any:
         result = f(*arguments.values())
     except AutogradError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         lines = user_file.own_lines(error)
         raise InputError(f"{command}: {f.__name__} fails:\n{lines}") from None
     if not _are_tensors(result):

@@ -41,7 +41,8 @@ def load(target: str) -> tuple[ModuleType, str]:
 
 def _from_file(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None, "a file that ends in .py has a loader"
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path} is no Python file: its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
@@ -99,6 +100,11 @@ def examples(
     found: dict[str, Any] = {}
     missing: list[str] = []
     for name, parameter in parameters.items():
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
+            raise InputError(
+                f"{command}: {f.__name__} must be given {name!r} by keyword, which cannot be done "
+                "here; give it a default"
+            )
         if parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_KEYWORD):
             break
         for value in (given.get(name), parameter.default, getattr(module, name, None)):
@@ -133,7 +139,9 @@ def _read_shapes(command: str, texts: Sequence[str]) -> dict[str, Any]:
             raise InputError(
                 f"{command}: expected NAME=SHAPE as in x=3,4 or labels=3:int, got {text!r}"
             ) from None
-        # Inside the domain of nearly every function.
-        numbers = np.random.default_rng(0).uniform(0.2, 0.8, shape)
+        try:  # inside the domain of nearly every function
+            numbers = np.random.default_rng(0).uniform(0.2, 0.8, shape)
+        except (MemoryError, ValueError) as error:
+            raise InputError(f"{command}: {text}: no array can be that large: {error}") from None
         arrays[match[1]] = numbers.astype(dtype)
     return arrays

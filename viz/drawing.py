@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 from tinygrad_edu import DtypeError, GraphError, InputError, Tensor
 from tinygrad_edu.graph import Snapshot, snapshot, values_below
 from viz import graphviz_dot
-from viz.files import write
+from viz.files import checked, write
 from viz.folding import plan_of
 from viz.naming import names_of, own_names
 from viz.svg import Direction, svg_of
@@ -28,6 +28,7 @@ Engine = Literal["auto", "dot", "builtin"]
 LIMIT = 3_000  # boxes; more than that is no picture
 MOST = 50_000  # values that are looked through, to find what of them can be drawn as one
 DOT_LIMIT = 1_000  # boxes; `dot` needs seconds for more, and minutes for a few thousand
+DOT_FRAMES = 40  # which slow it down much more
 _FITTING = 'style="max-width:100%;height:auto"'  # in a notebook: as wide as its column
 
 
@@ -62,7 +63,8 @@ class Drawing:
     @cached_property
     def _laid_out(self) -> tuple[Engine, str]:
         view = self.view
-        few = len(view.boxes) <= DOT_LIMIT and graphviz_dot.has_dot()
+        few = len(view.boxes) <= DOT_LIMIT and len(view.frames) <= DOT_FRAMES
+        few = few and graphviz_dot.has_dot()
         if self._asked == "dot" or (self._asked == "auto" and few):
             try:
                 svg = graphviz_dot.svg(self.dot, view.own, escape(view.summary))
@@ -108,18 +110,14 @@ class Drawing:
 
         Raises:
             InputError: if the path has another ending or cannot be written, or `dot` fails.
+            DtypeError: if it is no path.
         """
-        path = Path(path)
+        path = checked(path, (".svg", ".html", ".dot", ".png", ".pdf"), "save")
         form = path.suffix.lower()
         if form in (".png", ".pdf"):
             return write(path, self._rendered(form[1:]), "save")
-        texts = {".svg": lambda: self.svg, ".html": lambda: self.html, ".dot": lambda: self.dot}
-        if form not in texts:
-            raise InputError(
-                "save: expected a path that ends in .svg, .html, .dot, .png or .pdf, got "
-                f"{str(path)!r}; .svg and .html open in every browser"
-            )
-        return write(path, texts[form]().encode(), "save")
+        text = self.svg if form == ".svg" else self.html if form == ".html" else self.dot
+        return write(path, text.encode(), "save")
 
     def _rendered(self, form: str) -> bytes:
         if not graphviz_dot.has_dot():

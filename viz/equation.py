@@ -18,6 +18,7 @@ import numpy as np
 
 from tinygrad_edu import Op, formula
 from viz.axes import Axes, Reader, Unknown, aligned, fresh, is_pointwise
+from viz.naming import LARGE
 from viz.words import in_memory, option, shorten
 
 LONGEST = 2_000  # characters of a formula that is still taken apart
@@ -70,9 +71,9 @@ class Call:
 
     @property
     def at_hand(self) -> bool:
-        """Whether all its numbers are in memory, so that showing them computes nothing else."""
+        """Whether its rules can be asked again without much work, here or on another machine."""
         arrays = [x for x in (*self.values, *_parts(self.out)) if hasattr(x, "dtype")]
-        return all(map(in_memory, arrays))
+        return all(map(in_memory, arrays)) and sum(x.size for x in arrays) <= LARGE
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,7 @@ def _traced(call: Call, position: int | None) -> ast.expr | None:
             position,
             call.values,
             call.options,
-            names=[f"a{i}" for i in range(len(call.values))],
+            names=[f"a{i}" if _is_numbers(x) else "" for i, x in enumerate(call.values)],
             g=_G,
             out=_OUT,
             longest=LONGEST,
@@ -284,7 +285,7 @@ class _Marker(ast.NodeTransformer):
             return node
         name, value, role = self.known[node.id]
         if not hasattr(value, "dtype"):
-            return self.mark(name)
+            return self.mark(name or option(value))
         return self.mark(Card(name, value, role, fresh(np.shape(value))))
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
@@ -346,6 +347,12 @@ def _readable(parts: Sequence[str | Card], text: str, cards: Mapping[str, Card],
             row.append(f"{last}{word}")
     words = (part.strip() if isinstance(part, str) else part for part in row)
     return tuple(part for part in words if part)
+
+
+def _is_numbers(value: Any) -> bool:
+    """Whether it is an array, or the several results of an op; an index or a shape is neither."""
+    several = isinstance(value, tuple) and len(value) > 0
+    return hasattr(value, "dtype") or (several and all(hasattr(x, "dtype") for x in value))
 
 
 def _parts(value: Any) -> tuple[Any, ...]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from math import isfinite
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from tinygrad_edu import DtypeError, Edge, GraphError, InputError, Tensor
 from tinygrad_edu.graph import snapshot, values_below
-from viz.files import write
+from viz.files import checked, write
 from viz.folding import plan_of
 from viz.naming import names_of
 from viz.page import page_of
@@ -32,7 +31,7 @@ def explain(
     seed: Any = None,
     max_cells: int = 64,
     title: str | None = None,
-    passes: Mapping[str, Iterable[Edge]] | None = None,
+    passes: Mapping[str, Sequence[Edge]] | None = None,
 ) -> Path:
     """Write a page that steps through the forward and the backward pass, edge by edge.
 
@@ -61,7 +60,7 @@ def explain(
         InputError: if the graph is too large, an option is out of its range, or the page cannot
             be written.
     """
-    path = _checked_path(path)
+    path = checked(path, (".html",), "explain")
     _check(loss, names, learning_rate, max_cells, title, passes)
     _refuse_too_large(loss)
     graph = snapshot([loss])
@@ -73,8 +72,8 @@ def explain(
     plan = plan_of(graph, collapse="none", constants="show", max_nodes=None)
     with np.errstate(all="ignore"):  # what is not finite is shown as such
         page = page_of(
-            Story(graph, named, start, float(learning_rate)).sections(
-                {name: list(taken) for name, taken in edges.items()}
+            Story(graph, named, start, float(learning_rate), check=passes is not None).sections(
+                edges
             ),
             view_of(graph, named, plan, gradients=False),
             title=title,
@@ -94,11 +93,14 @@ def _seed(loss: Any, seed: Any) -> Any:
         return np.ones_like(loss)
     given = seed.data if isinstance(seed, Tensor) else seed
     try:
-        array = np.array(given, loss.dtype)
+        if np.iscomplexobj(given):
+            raise TypeError("complex numbers")
+        with np.errstate(over="ignore"):  # what becomes infinite is shown as such
+            array = np.array(given, loss.dtype)
     except (TypeError, ValueError) as error:
         raise DtypeError(
-            f"explain: expected a seed of numbers, got {type(seed).__name__}; pass an array of "
-            f"shape {loss.shape}"
+            f"explain: expected a seed of real numbers, got {type(seed).__name__}; pass an array "
+            f"of shape {loss.shape}"
         ) from error
     if array.shape != loss.shape:
         raise InputError(
@@ -134,12 +136,19 @@ def _check(
         )
     if passes is not None and not passes:
         raise InputError("explain: expected at least one backward pass, got none; leave passes out")
+    for name, edges in (passes or {}).items():
+        is_list = isinstance(name, str) and isinstance(edges, list | tuple)
+        if not is_list or not all(isinstance(edge, Edge) for edge in edges):
+            raise DtypeError(
+                f"explain: expected passes to be a title and a list of tg.Edge each, got "
+                f"{name!r:.60} and {type(edges).__name__}; collect them with tg.observe(...)"
+            )
     _check_numbers(learning_rate, max_cells)
 
 
 def _check_numbers(learning_rate: Any, max_cells: Any) -> None:
-    is_number = isinstance(learning_rate, int | float | np.number)
-    if not is_number or not isfinite(learning_rate) or learning_rate <= 0:
+    is_number = isinstance(learning_rate, int | float | np.integer | np.floating)
+    if not is_number or not 0 < learning_rate < 1e300:
         raise InputError(
             "explain: expected learning_rate to be a finite number above 0, got "
             f"{learning_rate!r:.60}; 0.1 is the default"
@@ -166,17 +175,3 @@ def _refuse_too_large(loss: Tensor) -> None:
                 f"{record.op.name}; call explain before backward(), or "
                 "backward(retain_graph=True)"
             )
-
-
-def _checked_path(path: Any) -> Path:
-    try:
-        path = Path(path)
-    except TypeError as error:
-        raise DtypeError(
-            f"explain: expected a path, got {type(path).__name__}; write explain(loss, 'page.html')"
-        ) from error
-    if path.suffix.lower() != ".html":
-        raise InputError(
-            f"explain: expected a path that ends in .html, got {str(path)!r}; a browser opens it"
-        )
-    return path

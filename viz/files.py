@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
-from tinygrad_edu import InputError
+from tinygrad_edu import DtypeError, InputError
+
+
+def checked(path: Any, endings: Sequence[str], caller: str) -> Path:
+    """A path that ends in one of `endings`.
+
+    Raises:
+        DtypeError: if it is no path.
+        InputError: if it ends otherwise.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise DtypeError(
+            f"{caller}: expected a path, got {type(path).__name__}; write {caller}(..., "
+            f"'picture{endings[0]}')"
+        )
+    path = Path(path).expanduser()
+    if path.suffix.lower() not in endings:
+        raise InputError(
+            f"{caller}: expected a path that ends in {' or '.join(endings)}, got {str(path)!r}; "
+            "a browser opens .svg and .html"
+        )
+    return path
 
 
 def write(path: Path, content: bytes, caller: str) -> Path:
@@ -15,7 +39,6 @@ def write(path: Path, content: bytes, caller: str) -> Path:
     Raises:
         InputError: if the path cannot be written.
     """
-    path = path.expanduser()
     aside = path.with_name(f".{uuid4().hex}.tmp") if path.name else path
     try:
         aside.write_bytes(content)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from tinygrad_edu import InputError
 from tinygrad_edu.graph import Snapshot
@@ -113,10 +114,11 @@ def _near(graph: Snapshot, around: int, depth: int) -> list[int]:
             users[source].add(i)
     near = {around}
     for links in (sources, users):
-        front = {around}
-        for _ in range(depth):
+        front, steps = {around}, 0
+        while front and steps < depth:
             front = {j for i in front for j in links[i]} - near
             near |= front
+            steps += 1
     # The leaves of what is shown say what it is computed with.
     near |= {j for i in near for j in sources[i] if not sources[j]} if depth else set()
     return sorted(near)
@@ -217,7 +219,7 @@ class _Planner:
             keep_first: leave the first of those alike open, and close the others.
         """
         alike: dict[Hashable, list[int]] = {}
-        for module, signature in self._signatures().items():
+        for module, signature in self._signatures.items():
             alike.setdefault((self.modules.all[module].parent, signature), []).append(module)
         kin: dict[int, str] = {}
         for number, group in enumerate(alike.values()):
@@ -233,6 +235,7 @@ class _Planner:
             label[k] = None if one is None else kin.get(one)
         return self._merged(units, label, lambda group: (_joined(group), len(group)))
 
+    @cached_property
     def _signatures(self) -> dict[int, Hashable]:
         """What makes two modules alike: their ops, shapes and inner arrows, whatever the names."""
         members: dict[int, list[int]] = {}

@@ -5,15 +5,20 @@ The formulas are traced from the rules themselves (`tg.formula`), never written 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import chain, count
 from typing import Any
 
 from tinygrad_edu import Tensor, formula
 from tinygrad_edu.graph import Snapshot, Use, Vertex
-from viz.words import in_memory, number, option, plain, shorten
+from viz.words import in_memory, number, plain, shorten
 
 LONGEST_NAME = 40
+MANY = 64  # inputs of an op; more make no formula that could be read
+_WORD = re.compile(r"[\w.\[\]…]+")
 LARGE = 2_000_000  # numbers; to trace a rule is to run it, and that would take longer than to draw
 SELECT = "select"  # the op that takes one of several outputs
 
@@ -78,7 +83,7 @@ def own_names(graph: Snapshot, given: Mapping[str, Any]) -> dict[int, str]:
 def is_literal(vertex: Vertex) -> bool:
     """Whether it is one plain number, to be written as such."""
     is_constant = not isinstance(vertex.value, Tensor) and vertex.op is None
-    return is_constant and in_memory(vertex.array) and vertex.array.size == 1
+    return is_constant and in_memory(vertex.array) and vertex.array.ndim == 0
 
 
 def _stem(vertex: Vertex) -> str:
@@ -109,16 +114,20 @@ def _flat(given: Mapping[str, Any]) -> tuple[Named, Named]:
             continue
         if isinstance(value, Tensor):
             direct.append((name, value))
-        elif isinstance(value, list | tuple):
-            for i, part in enumerate(value):
-                parts += _parts(f"{name}[{i}]", part)
-        elif isinstance(value, Mapping):
-            for key, part in value.items():
-                if isinstance(key, str) and not key.startswith("_"):
-                    parts += _parts(key, part)
-        else:
-            parts += _parts(name, value)
+            continue
+        with suppress(Exception):  # anything may be among locals(), and do anything when asked
+            parts += _inside(name, value)
     return direct, parts
+
+
+def _inside(name: str, value: Any) -> Named:
+    """The Tensors that are parts of a value."""
+    if isinstance(value, list | tuple):
+        return [found for i, part in enumerate(value) for found in _parts(f"{name}[{i}]", part)]
+    if isinstance(value, Mapping):
+        known = {k: x for k, x in value.items() if isinstance(k, str) and not k.startswith("_")}
+        return [found for key, part in known.items() for found in _parts(key, part)]
+    return _parts(name, value)
 
 
 def _parts(name: str, value: Any) -> Named:
@@ -127,7 +136,8 @@ def _parts(name: str, value: Any) -> Named:
     # Asked of the type: an instance may answer to any name, or fail to.
     if isinstance(value, type) or not callable(getattr(type(value), "named_parameters", None)):
         return []
-    return [(f"{name}.{key}", part) for key, part in value.named_parameters()]
+    found = [(f"{name}.{key}", part) for key, part in value.named_parameters()]
+    return [(key, part) for key, part in found if isinstance(part, Tensor)]
 
 
 class Wording:
@@ -141,7 +151,7 @@ class Wording:
 
     def __init__(self, graph: Snapshot, names: Sequence[str], *, short: bool = False) -> None:
         self.graph, self.names, self.short = graph, names, short
-        self.g = "upstream" if "g" in names else "g"
+        self.g = next(g for g in chain(["g"], (f"g{i}" for i in count(1))) if g not in names)
 
     def expression(self, vertex: Vertex) -> str:
         """How a value was computed, "X @ W1"; "" for a leaf, or where no short form exists."""
@@ -161,48 +171,41 @@ class Wording:
         return text
 
     def inputs(self, vertex: Vertex) -> list[str]:
-        """What the inputs of an op are called: values by name, all else as written."""
-        op = vertex.value.node.op
-        words = [_written(x, op.argument(i)) for i, x in enumerate(vertex.values)]
+        """What the inputs of an op are called: values by name, all else ""."""
+        words = [""] * len(vertex.values)
         for use in vertex.inputs:
             words[use.position] = self._name(vertex, use.source)
         return words
 
     def _name(self, where: Vertex, index: int) -> str:
         scope = f"{plain(where.scope.rpartition('/')[2])}."
-        return self.names[index].removeprefix(scope if self.short else "")
+        name = self.names[index].removeprefix(scope if self.short else "")
+        return name if _WORD.fullmatch(name) else f"({name})"
 
     def _traced(self, vertex: Vertex, position: int | None) -> str:
         if not vertex.values or not self._is_quick(vertex):
             return ""
-        record = vertex.value.node
+        record, words = vertex.value.node, self.inputs(vertex)
         try:
             text = formula(
                 record.op,
                 position,
                 vertex.values,
                 record.options,
-                names=self.inputs(vertex),
+                names=words,
                 g=self.g,
                 out=self._name(vertex, vertex.index),
                 result=vertex.array,
             )
         except Exception:  # a rule that reads numbers, or does what nobody foresaw
             return ""
-        return "" if text == "..." else text
+        if text == "..." or (position is None and not any(w and w in text for w in words)):
+            return ""  # too long, or only numbers
+        return text
 
     def _is_quick(self, vertex: Vertex) -> bool:
         """Whether its rules can be asked without much work, here or on another machine."""
         parts = (*vertex.values, vertex.array)
         arrays = [a for x in parts for a in (x if type(x) is tuple else [x]) if hasattr(a, "dtype")]
-        return all(map(in_memory, arrays)) and sum(a.size for a in arrays) <= LARGE
-
-
-def _written(x: Any, argument: str) -> str:
-    """An input that is no array, as it stands in an expression; by its name if it holds some."""
-    parts = x if isinstance(x, tuple | list) else ()
-    if any(hasattr(part, "dtype") for part in parts):
-        return argument
-    if isinstance(x, tuple) and any(isinstance(part, slice | type(...)) for part in x):
-        return ", ".join(map(option, x))
-    return option(x)
+        few = len(vertex.values) <= MANY and sum(a.size for a in arrays) <= LARGE
+        return few and all(map(in_memory, arrays))

@@ -16,7 +16,7 @@ from tinygrad_edu import Edge
 from tinygrad_edu.graph import Snapshot, Use, Vertex
 from viz.axes import Axes, fresh
 from viz.equation import Call, Card, Equation, Row, backward, forward, summed_axes
-from viz.naming import SELECT, Wording
+from viz.naming import SELECT, Wording, called
 from viz.watching import placed
 from viz.words import in_memory, shorten
 
@@ -89,13 +89,27 @@ class Story:
         names: of its vertices.
         seed: the gradient that the passes start with.
         learning_rate: of the update.
+        check: whether to say where a contribution is not what the rule gives; of the engine's own
+            that could only mean that the rule does not answer twice alike.
     """
 
     def __init__(
-        self, graph: Snapshot, names: Sequence[str], seed: Any, learning_rate: float
+        self,
+        graph: Snapshot,
+        names: Sequence[str],
+        seed: Any,
+        learning_rate: float,
+        *,
+        check: bool = False,
     ) -> None:
         self.graph, self.names = graph, names
-        self.seed, self.rate = seed, learning_rate
+        # What the forward pass computed with: a leaf may have been given other data since.
+        self.values = {
+            use.source: vertex.values[use.position]
+            for vertex in graph.vertices
+            for use in vertex.inputs
+        }
+        self.seed, self.rate, self.check = seed, learning_rate, check
         self.wording = Wording(graph, names)
         self.g = self.wording.g
         self.output = graph.outputs[0]
@@ -273,11 +287,14 @@ class Story:
         source, result = self._named(vertex, use), self.names[vertex.index]
         if vertex.op == SELECT:
             return f"{result} is one of several results, so its gradient is handed on unchanged."
-        way = f"The gradient {self.g} of {result} flows back through {vertex.op} to {source}"
+        op = called(vertex.op or "")
+        way = f"The gradient {self.g} of {result} flows back through {op} to {source}"
         if equation.local:
             return f"{way}: local gradient times upstream gradient is the contribution."
         if equation.text:
             return f"{way}: the rule gives {shorten(equation.text, 200)}."
+        if not self._call(vertex).at_hand:
+            return f"{way}. What it is computed from is elsewhere, or large, and is not shown."
         return f"{way}, by a rule that is no single formula."
 
     def _remarks(self, take: Take, equation: Equation) -> list[str]:
@@ -293,7 +310,7 @@ class Story:
             )
         if equation.hidden_zero:
             found.append("Zero times an infinite or undefined local gradient counts as zero.")
-        if not equation.agrees:
+        if self.check and not equation.agrees:
             found.append(
                 "The operands shown do not give this contribution: the rule was not followed."
             )
@@ -309,7 +326,7 @@ class Story:
         )
 
     def _sum(self, take: Take, counts: Counts, *, complete: bool) -> str:
-        name = self.names[take.use.source]
+        name = self._named(take.vertex, take.use)
         count, total, uses = counts
         end = f" With it the gradient of {name} is complete." if complete else ""
         if total > uses:
@@ -349,7 +366,8 @@ class Story:
         return {i: last[i] for i in sorted(last) if not self.graph.vertices[i].op}
 
     def _update(self, index: int, gradient: Any) -> Step:
-        name, value = self.names[index], self.graph.vertices[index].array
+        name = self.names[index]
+        value = self.values.get(index, self.graph.vertices[index].array)
         axes = fresh(np.shape(gradient))
         after = value - np.asarray(self.rate, value.dtype) * gradient
         return Step(

@@ -125,7 +125,7 @@ def _label(arrow: Arrow, down: bool) -> Point:
 
 def _placed(view: View, sizes: list[Point], down: bool, whole: bool) -> Layout:
     """Places in the direction of the flow: from top to bottom, x is what y is in the picture."""
-    titles = [(_width(frame.title, SMALL) + 16, SMALL * LEADING + 4) for frame in view.frames]
+    titles = [(_width(frame.title, TITLE) + 16, TITLE * LEADING + 2) for frame in view.frames]
     return layout(
         [(h, w) for w, h in sizes] if down else sizes,
         [(arrow.source, arrow.target) for arrow in view.arrows],
@@ -173,7 +173,7 @@ def _frame(frame: Frame, place: tuple[float, float, float, float], down: bool) -
     x, y, width, height = place
     if down:
         x, y, width, height = y, x, height, width
-    title = _text(x + 8, y + SMALL + 5, frame.title, SMALL, "title", "start")
+    title = _text(x + 8, y + TITLE + 3, frame.title, TITLE, "title", "start")
     return f'<g class="frame">{_rect(x, y, width, height, 8)}{title}</g>\n'
 
 

@@ -238,7 +238,9 @@ class _Writer:
                 "backward() has freed part of this graph. To see all of it, draw before "
                 "backward(), or call backward(retain_graph=True).",
             ]
-        frames = tuple(Frame(plain(title), parent) for title, parent in self.plan.frames)
+        frames = tuple(
+            Frame(shorten(plain(title), 40), parent) for title, parent in self.plan.frames
+        )
         return View(
             boxes, tuple(self._arrows()), frames, tuple(notes), len(self.owner), self.wording.g
         )
