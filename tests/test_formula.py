@@ -227,7 +227,7 @@ def test_what_was_drawn_is_called_noise() -> None:
 
 def test_an_option_that_is_off_is_shown_where_it_is_on_by_default() -> None:
     assert tg.formula(REGISTRY[np.sort], None, (A,), {"axis": None}) == "np.sort(a, axis=None)"
-    assert tg.formula(REGISTRY[np.sum], None, (A,), {"axis": None}) == "np.sum(a)"
+    assert tg.formula(REGISTRY[np.sum], None, (A,), {"axis": None}) == "np.sum(x)"
     assert tg.formula(REGISTRY[tg.softmax], None, (A,), {"axis": None}) == (
         "tg.softmax(x, axis=None)"
     )
