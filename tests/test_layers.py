@@ -17,7 +17,7 @@ ROOT = Path(tg.__file__).parents[1]
 # From the ground up. A module imports from lower layers and, without cycles, from its own. A name
 # stands for the module and all that is in it. A new module is entered here, as low as it can be.
 LAYERS = [
-    {"errors", "domain", "hints", "mode"},
+    {"errors", "domain", "hints", "mode", "sparse"},
     {"op", "graph"},
     {"backward", "ops", "quotient"},
     {"tensor"},
@@ -28,7 +28,8 @@ LAYERS = [
 ]
 # These may import anything where it is used.
 ON_DEMAND = {"", "cli", "commands", "demo", "pictures", "user_file"}
-EXTRAS = {"matplotlib", "rich", "scipy", "dask", "cupy", "hypothesis", "IPython"}
+EXTRAS = {"matplotlib", "rich", "scipy", "dask", "cupy", "hypothesis", "IPython", "pooch"}
+EXTRAS |= {"safetensors"}
 # What a module may need as soon as it is imported, besides the standard library and NumPy.
 NEEDS = {name: {"hypothesis"} for name in ("strategies", "testing", "derivation")}
 

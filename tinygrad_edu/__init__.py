@@ -178,6 +178,7 @@ from tinygrad_edu.ops.trigonometry import (
     sech,
 )
 from tinygrad_edu.ops.windows import fold, unfold
+from tinygrad_edu.sparse import RowSparse
 from tinygrad_edu.tensor import Tensor
 from tinygrad_edu.trace import Program, trace
 from tinygrad_edu.transforms import (
@@ -213,6 +214,7 @@ __all__ = [
     "LinAlgError",
     "Op",
     "Program",
+    "RowSparse",
     "Rule",
     "RuleError",
     "Tensor",

@@ -12,6 +12,7 @@ from tinygrad_edu.errors import AnomalyError, GraphError, RuleError
 from tinygrad_edu.graph import Node, topological_order
 from tinygrad_edu.mode import MODE, Edge
 from tinygrad_edu.op import Array, Op
+from tinygrad_edu.sparse import RowSparse
 
 _NO_BASE = object()  # Tensors, Dask arrays and tracers have none
 
@@ -39,7 +40,8 @@ def backpropagate(
         retain_graph: keep what the graph holds for another pass.
 
     Returns:
-        The gradient of each wanted tensor that was reached.
+        The gradient of each wanted tensor that was reached: an array, or a `RowSparse` of a leaf
+        of which `tg.embedding(W, index, sparse=True)` used some rows, and nothing else.
 
     Raises:
         GraphError: if an earlier backward pass has freed a part of the graph.
@@ -64,6 +66,8 @@ def backpropagate(
         assert op is not None, "the order holds recorded nodes only"
         if type(data) is tuple:
             g = tuple(np.zeros_like(data[i]) if i not in g else g[i] for i in range(len(data)))
+        elif type(g) is RowSparse:  # only a leaf keeps it
+            g = g.dense()
         if goals is not None:
             if node in goals:
                 found[node] = g
@@ -218,6 +222,8 @@ def _owned(share: Any, op: Op, position: int) -> Any:
             f"{op.name}: the rule of argument {op.argument(position)!r} returned a Tensor; a rule "
             "computes with what it is given, and a Tensor from outside would drop the graph"
         )
+    if isinstance(share, RowSparse):
+        return share if share.values.base is None else share.copy()
     if not isinstance(share, (np.ndarray, np.generic)):
         return share
     if isinstance(share.base, np.ndarray) and _holders(share) == _ONE_HOLDER:

@@ -34,7 +34,7 @@ class Node:
     The private slots belong to the engine (`tensor.py` writes them, `backward.py` reads them).
 
     Attributes:
-        grad: the gradient that `backward()` left, an array, or None.
+        grad: the gradient that `backward()` left: an array, a `RowSparse`, or None.
     """
 
     __slots__ = (

@@ -36,7 +36,10 @@ SAMPLES = {
     ],
     np.extract: [call(TWO, A(2, 3)), call([1, 0], A(2))],
     tg.masked_select: [call(A(2, 3), TWO), call(A(2, 1), TWO[0]), call(A(2), np.array(False))],
-    tg.embedding: [call(A(3, 2), np.array([0, 2, 0])), call(A(4), 1), call(A(2, 3), LABELS % 2)],
+    tg.embedding: [
+        call(A(3, 2), np.array([0, 2, 0])), call(A(4), 1), call(A(2, 3), LABELS % 2),
+        call(A(3, 2), np.array([[0, -1, 0]]), sparse=True), call(A(4), 1, sparse=True),
+    ],
     np.diagonal: [
         call(A(3, 4)), call(A(3, 2), offset=-1), call(A(2, 3, 4), offset=1, axis1=1, axis2=-1),
     ],

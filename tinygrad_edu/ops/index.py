@@ -15,6 +15,7 @@ from tinygrad_edu.backward import plain, sum_to_shape
 from tinygrad_edu.errors import DtypeError, IndexingError, InputError, UnsupportedError
 from tinygrad_edu.graph import Node
 from tinygrad_edu.op import Array, composite, op, register, wrt
+from tinygrad_edu.sparse import RowSparse
 
 Index = (
     Any  # whatever NumPy takes between brackets: int, slice, None, ..., arrays, a tuple of these
@@ -211,13 +212,24 @@ def _take_along_axis_rule(
 register(np.take_along_axis, wrt("arr", _take_along_axis_rule))
 
 
-@op(wrt("W", lambda g, out, W, index: scatter_add(g, index, W.shape)))
-def embedding(W: Array, index: Any) -> Array:
+def _embedding_rule(g: Array, out: Array, W: Array, index: Any, *, sparse: bool = False) -> Array:
+    if sparse and isinstance(g, np.ndarray | np.generic):  # any other kind has a dense gradient
+        rows = _from_start(index, W.shape[0]).reshape(-1)
+        return RowSparse(rows, g.reshape(rows.shape + W.shape[1:]), W.shape)
+    return scatter_add(g, index, W.shape)
+
+
+@op(wrt("W", _embedding_rule))
+def embedding(W: Array, index: Any, *, sparse: bool = False) -> Array:
     """Rows of `W`: the vectors of the words, users, ... that `index` numbers.
+
+    With `sparse`, `W.grad` is a `tg.RowSparse` of the rows used, if `W` is a leaf and has no other
+    use; `tg.gradients` and gradients of another kind of array are dense.
 
     Args:
         W: (n, ...), float.
         index: (...), integers from 0 to n - 1; negative ones count from the end.
+        sparse: keep the gradient of the rows used alone: for a large `W`.
 
     Returns:
         (*index.shape, *W.shape[1:]), dtype of W.
