@@ -86,6 +86,7 @@ def run(code: str) -> str:
 
 
 EXTRAS = ["hypothesis", "scipy", "dask", "matplotlib", "rich", "graphviz", "viz", "pytest"]
+EXTRAS += ["pooch", "safetensors"]
 
 
 def test_importing_the_package_imports_no_extra() -> None:
