@@ -1,0 +1,96 @@
+"""Clipping of gradients, between `backward()` and the optimiser's step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_edu.errors import AnomalyError, InputError
+from tinygrad_edu.sparse import RowSparse
+from tinygrad_edu.tensor import Tensor
+
+
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+) -> float:
+    """Scale all gradients by one factor, so that their norm as one vector is `max_norm` at most.
+
+    Args:
+        parameters: Tensors; those without a gradient do not count.
+        max_norm: the largest norm allowed, positive.
+        norm_type: p of the p-norm, from 1 up; `math.inf` for the largest magnitude.
+        error_if_nonfinite: refuse a norm that is infinite or NaN; else the gradients are left as
+            they are then. (PyTorch scales them by 0 or NaN.)
+
+    Returns:
+        The norm before.
+
+    Raises:
+        InputError: if `max_norm` or `norm_type` is out of range.
+        AnomalyError: if the norm is not finite and that is to be an error.
+
+    Source: R. Pascanu et al., "On the difficulty of training recurrent neural networks" (2013),
+    algorithm 1. (PyTorch divides by the norm + 1e-6.)
+    """
+    _check_positive("clip_grad_norm_", "max_norm", max_norm)
+    if not norm_type >= 1:
+        raise InputError(f"clip_grad_norm_: expected norm_type from 1 up, got {norm_type}")
+    tensors = _with_gradient(parameters)
+    total = _norm([_norm(_numbers(p.grad), norm_type) for p in tensors], norm_type)
+    if not math.isfinite(total):
+        if error_if_nonfinite:
+            bad = [f"{p!r:.60}" for p in tensors if not np.isfinite(_numbers(p.grad)).all()]
+            raise AnomalyError(
+                f"clip_grad_norm_: the norm of the gradients is {total}; not finite: "
+                f"{', '.join(bad)}; tg.detect_anomaly() names the op that made it"
+            )
+    elif total > max_norm:
+        for p in tensors:
+            p.grad *= max_norm / total
+    return total
+
+
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
+    """Clip every element of the gradients to [-clip_value, clip_value].
+
+    Args:
+        parameters: Tensors; those without a gradient do not count.
+        clip_value: the largest magnitude allowed, positive.
+
+    Raises:
+        InputError: if `clip_value` is out of range.
+    """
+    _check_positive("clip_grad_value_", "clip_value", clip_value)
+    for p in _with_gradient(parameters):
+        clipped = np.asarray(np.clip(_numbers(p.grad), -clip_value, clip_value))
+        sparse = isinstance(p.grad, RowSparse)
+        p.grad = RowSparse(p.grad.rows, clipped, p.shape) if sparse else clipped
+
+
+def _with_gradient(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    listed = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    return [p for p in listed if p.grad is not None]
+
+
+def _numbers(grad: Any) -> np.ndarray[Any, Any]:
+    numbers: np.ndarray[Any, Any] = grad.values if isinstance(grad, RowSparse) else grad
+    return numbers
+
+
+def _norm(values: Any, ord: float) -> float:
+    """The norm of an array as a vector; scaled, so that no power of an element overflows."""
+    largest = float(np.max(np.abs(values), initial=0))
+    if not 0 < largest < math.inf:
+        return largest
+    return largest * float(np.linalg.norm(np.divide(values, largest, dtype=float).ravel(), ord))
+
+
+def _check_positive(function: str, argument: str, value: Any) -> None:
+    if not 0 < value < math.inf:
+        raise InputError(f"{function}: expected a positive {argument}, got {value}")
