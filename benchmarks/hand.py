@@ -334,6 +334,31 @@ def tanh_net(task: Task) -> Run:
     return Run(step, lambda: product)
 
 
+def adam_step(task: Task) -> Run:
+    """Adam's update (Kingma & Ba 2015, algorithm 1), the corrections moved into numbers."""
+    parameters = [p.copy() for p in task.parameters]
+    means = [np.zeros_like(p) for p in parameters]
+    squares = [np.zeros_like(p) for p in parameters]
+    beta1, beta2, t = 0.9, 0.999, 0
+
+    def step() -> None:
+        nonlocal t
+        t += 1
+        for p, g, m, v in zip(parameters, task.x, means, squares, strict=True):
+            m *= beta1
+            m += (1 - beta1) * g
+            v *= beta2
+            v += (1 - beta2) * (g * g)
+            divisor = np.sqrt(v)
+            divisor /= math.sqrt(1 - beta2**t)
+            divisor += 1e-8
+            change = m / divisor
+            change *= task.rate / (1 - beta1**t)
+            p -= change
+
+    return Run(step, lambda: parameters)
+
+
 def _descend(parameters: list[Array], gradients: list[Array], rate: float) -> None:
     for p, g in zip(parameters, gradients, strict=True):
         p -= rate * g

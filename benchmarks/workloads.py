@@ -44,6 +44,7 @@ class Engine:
         train: (loss, parameters, rate) -> a Run of forward, backward and SGD; `loss` is a function
             of the list of parameters.
         hessian_vector: (loss, parameters, direction) -> a Run.
+        adam: (parameters, gradients, rate) -> a Run of Adam's update alone.
         lstm: (x, W_x, W_h, b) -> the last h: a whole recurrent layer as one op.
     """
 
@@ -63,6 +64,7 @@ class Engine:
     max_pool: Callable[..., Any]
     train: Callable[[Callable[[Any], Any], tuple[Array, ...], float], Run]
     hessian_vector: Callable[..., Run] | None = None
+    adam: Callable[..., Run] | None = None
     lstm: Callable[..., Any] | None = None
 
 
@@ -72,7 +74,7 @@ class Task(NamedTuple):
     Attributes:
         parameters: W, b of each layer in turn, used as x @ W + b; of other nets, what the loss
             names them; of a chain, where it starts.
-        x: the inputs; of a chain, the number of ops.
+        x: the inputs; of a chain, the number of ops; of an update alone, the gradients.
         target: what the outputs are compared with; of a chain, None.
         rate: the learning rate.
         direction: like the parameters; the Hessian is multiplied by it.
@@ -143,12 +145,18 @@ def swiglu(e: Engine, p: list[Any], x: Any, target: Any) -> Any:
     return e.mse((e.silu(x @ p[0]) * (x @ p[1])) @ p[2], target)
 
 
+def adam_step(e: Engine, p: tuple[Array, ...], gradients: tuple[Array, ...], rate: float) -> Run:
+    """What an optimiser does after the backward pass; the gradients stay the same."""
+    assert e.adam, "asked by set_up"
+    return e.adam(p, gradients, rate)
+
+
 @dataclass(frozen=True)
 class Workload:
     """A named workload.
 
     Attributes:
-        loss: (engine, parameters, x, target) -> the loss.
+        loss: (engine, parameters, x, target) -> the loss; where it needs "adam", another function.
         task: makes the data, the same bits each time.
         needs: what an engine may lack, and must have here.
         goals: engine -> {"H" or "T": the largest allowed time / hand's or torch's}.
@@ -170,6 +178,9 @@ class Workload:
         if getattr(engine, self.needs) is None:
             return None
         parameters, x, target, rate, direction = self.task()
+        if self.needs == "adam":
+            run: Run = self.loss(engine, parameters, x, rate)
+            return run
         x, target = (_constants(engine, data) for data in (x, target))
 
         def loss(p: Any) -> Any:
@@ -264,14 +275,22 @@ def _hessian() -> Task:
     return Task(parameters, x, target, direction=direction)
 
 
+def _gradients() -> Task:
+    rng = np.random.default_rng(10)
+    parameters = _dense(rng, 784, 256, 10)
+    gradients = tuple(rng.normal(size=p.shape).astype(np.float32) for p in parameters)
+    return _single(Task(parameters, None, None, rate=0.001))._replace(x=gradients)
+
+
 _TINY = {"ours": {"T": 0.5}, "ours, primitives": {"T": 0.65}}
 _CHAIN = {"ours": {"T": 0.75}}
 _IMAGE = {"ours": {"H": 1.05, "T": 0.95}}
-_LSTM = {"ours": {"T": 1.0}, "torch nn.LSTM": {}}
+_LSTM = {"ours": {"T": 1.0}, "ours, nn.LSTM": {"H": 0.8}, "torch nn.LSTM": {}}
 _CONV = {"ours": {"H": 0.9}}
 _WORDS = {"ours": {"H": 0.6}}
 _GATED = {"ours": {"H": 1.05}}
 _HESSIAN = {"ours": {"T": 0.9}}
+_ADAM = {"ours": {"H": 1.1}}
 
 WORKLOADS = {
     w.name: w
@@ -286,6 +305,7 @@ WORKLOADS = {
         Workload("W7", "skip-gram, f32", skip_gram, _words, _WORDS, tolerance=1e-3),
         Workload("W8", "SwiGLU 512-1376, f32", swiglu, _gated, _GATED, tolerance=1e-3),
         Workload("W9", "Hessian-vector", tanh_net, _hessian, _HESSIAN, needs="hessian_vector"),
+        Workload("Adam", "784-256-10, f32", adam_step, _gradients, _ADAM, 1, 1e-3, "adam"),
     )
 }
 LONG_CHAIN = Workload("W4-1M", "chain on (8,), per op", chain, lambda: _chain((8,), LONG), per=LONG)

@@ -57,7 +57,7 @@ FIRST = (  # the order of the families; those that are not named follow
     *("shape", "joining", "padding", "index", "linalg", "einsum"),
     *("solves", "determinants", "decompositions", "matrix_functions", "numerics", "special"),
     *("activations", "rectifiers", "convolution", "pooling", "resampling", "windows"),
-    *("normalisation", "attention"),
+    *("normalisation", "attention", "recurrent"),
     *("losses", "classification", "margins", "likelihoods", "random"),
 )
 
@@ -86,7 +86,8 @@ def page() -> str:
         title, text = titles[family]
         source = f"[`{family}.py`](../tinygrad_edu/ops/{family}.py)"
         lines += ["", f"## {title}", "", f"{text} {source}".strip(), ""]
-        lines += _table([one for one in families[family] if is_public(one.name)])
+        if public := [one for one in families[family] if is_public(one.name)]:
+            lines += _table(public)
         if parts := [one for one in families[family] if not is_public(one.name)]:
             lines += ["", "Parts that some of them are made of:", "", *_table(parts)]
         lines += _sources(families[family])

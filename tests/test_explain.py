@@ -557,7 +557,7 @@ def test_a_rule_that_does_not_answer_twice_alike_is_not_blamed(page):
 
 @pytest.mark.parametrize("passes", [{"a": 5}, {"a": [5]}, {5: []}])
 def test_passes_are_lists_of_edges(tmp_path, passes):
-    with pytest.raises(tg.DtypeError, match=r"expected passes to be a title and a list of tg\.Edge"):
+    with pytest.raises(tg.DtypeError, match=r"expected passes to be a title and a list of"):
         explain(mlp()[0], tmp_path / "page.html", passes=passes)
 
 

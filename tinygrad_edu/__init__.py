@@ -195,6 +195,7 @@ from tinygrad_edu.transforms import (
 )
 
 if TYPE_CHECKING:
+    from tinygrad_edu import data, nn, optim
     from tinygrad_edu.check import check_gradients
     from tinygrad_edu.derivation import check_derivation
     from tinygrad_edu.testing import check_op
@@ -261,6 +262,7 @@ __all__ = [
     "csch",
     "cummax",
     "cummin",
+    "data",
     "detect_anomaly",
     "dropout",
     "elementwise_grad",
@@ -329,11 +331,13 @@ __all__ = [
     "negative_sampling_loss",
     "newton_schulz",
     "nll_loss",
+    "nn",
     "no_grad",
     "normal",
     "normalize",
     "observe",
     "op",
+    "optim",
     "pixel_shuffle",
     "pixel_unshuffle",
     "poisson_nll_loss",
@@ -391,13 +395,17 @@ _ON_DEMAND = {
     "check_derivation": "tinygrad_edu.derivation",
     "check_gradients": "tinygrad_edu.check",
     "check_op": "tinygrad_edu.testing",
+    "data": "tinygrad_edu.data",
+    "nn": "tinygrad_edu.nn",
+    "optim": "tinygrad_edu.optim",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _ON_DEMAND:
         raise AttributeError(f"module 'tinygrad_edu' has no attribute {name!r}")
-    return getattr(import_module(_ON_DEMAND[name]), name)
+    module = import_module(_ON_DEMAND[name])
+    return module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
 
 
 def __dir__() -> list[str]:

@@ -38,6 +38,14 @@ def _hessian_vector(loss: Any, start: Any, direction: Any) -> Run:
     return Run(step, lambda: [p.numpy() for p in product])
 
 
+def _adam(start: Any, gradients: Any, rate: float) -> Run:
+    parameters = [torch.tensor(p, requires_grad=True) for p in start]
+    for p, g in zip(parameters, gradients, strict=True):
+        p.grad = torch.tensor(g)
+    step = torch.optim.Adam(parameters, rate).step
+    return Run(step, lambda: [p.detach().numpy() for p in parameters])
+
+
 def _lstm(x: torch.Tensor, W_x: torch.Tensor, W_h: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """What nn.LSTM calls; it has a second bias."""
     start = torch.zeros(1, x.shape[1], len(W_h))
@@ -63,5 +71,6 @@ _EAGER = Engine(
     max_pool=lambda x: functional.max_pool2d(x, 2),
     train=_train,
     hessian_vector=_hessian_vector,
+    adam=_adam,
 )
 VARIANTS = [_EAGER, replace(_EAGER, name="torch nn.LSTM", lstm=_lstm)]

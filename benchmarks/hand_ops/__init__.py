@@ -9,14 +9,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.hand_ops import elementwise, images, indexing, linalg, reductions, shapes, special
+from benchmarks.hand_ops import (
+    elementwise,
+    images,
+    indexing,
+    linalg,
+    recurrent,
+    reductions,
+    shapes,
+    special,
+)
 from benchmarks.hand_ops.base import Case as Case
 from benchmarks.hand_ops.base import Draw as Draw
 
 
 def cases(n: int) -> list[Case]:
     """All calls, with arrays of about n * n elements; n: a multiple of 20, at least 40."""
-    modules = elementwise, special, reductions, indexing, shapes, linalg, images
+    modules = elementwise, special, reductions, indexing, shapes, linalg, images, recurrent
     return [case for module in modules for case in module.cases(n)]
 
 
@@ -52,6 +61,7 @@ LEFT_OUT = {
     "ops.pooling.add_back_along": "avg_pool2d",
     "ops.resampling.take_sorted": "interpolate",
     "ops.resampling.add_sorted": "interpolate",
+    "ops.recurrent.of_inputs": "linear",
     "ops.normalisation.standardise": "layer_norm, batch_norm",
     "scipy.special.rgamma": "SciPy's psi and gamma take all the time",
     **{f"scipy.special.{f}": _BESSEL for f in ("j1", "i1", "i1e", "jv", "yn", "yv", "iv", "ive")},

@@ -23,6 +23,7 @@ from tinygrad_edu.ops import (  # noqa: F401  # imported for the registrations
     pooling,
     random,
     rectifiers,
+    recurrent,
     reduce,
     resampling,
     scans,

@@ -1,0 +1,80 @@
+"""Sequential: modules one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Self, overload
+
+from tinygrad_edu.errors import DtypeError, IndexingError, InputError
+from tinygrad_edu.nn.module import Module
+
+
+class Sequential(Module):
+    """Modules one after the other: the result of each is the input of the next.
+
+        net = nn.Sequential(nn.Linear(64, 32, rng=rng), nn.ReLU(), nn.Linear(32, 10, rng=rng))
+
+    They are called "0", "1", ... or as a dict says. `net[0]`, `net[-1]`, `net[:2]` (which shares
+    its modules with `net`), `len(net)` and iteration work as with a list, and `net.name` as in any
+    module.
+
+    Args:
+        *modules: the modules, or one dict from name to module.
+
+    Raises:
+        DtypeError: if something is no module.
+        InputError: if a name is taken.
+    """
+
+    def __init__(self, *modules: Module | Mapping[str, Module]) -> None:
+        if len(modules) == 1 and isinstance(modules[0], Mapping):
+            named = dict(modules[0])
+        else:
+            named = {str(i): module for i, module in enumerate(modules)}  # type: ignore[misc]
+        for name, module in named.items():
+            self._add(name, module)
+
+    def _add(self, name: str, module: Any) -> None:
+        kind = type(self).__name__
+        if not isinstance(module, Module):
+            raise DtypeError(
+                f"{kind}: expected modules, got {type(module).__name__} as {name!r}; a function "
+                "has a module of its own, such as nn.ReLU() for tg.relu"
+            )
+        if not name or "." in name or hasattr(self, name):
+            raise InputError(f"{kind}: expected a name that is free and has no '.', got {name!r}")
+        setattr(self, name, module)
+
+    def forward(self, x: Any) -> Any:
+        """Every module in turn."""
+        for module in self:
+            x = module(x)
+        return x
+
+    def append(self, module: Module) -> Self:
+        """Add a module at the end."""
+        self._add(str(len(self)), module)
+        return self
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __iter__(self) -> Iterator[Module]:
+        return (part for part in vars(self).values() if isinstance(part, Module))
+
+    @overload
+    def __getitem__(self, index: int) -> Module: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequential: ...
+
+    def __getitem__(self, index: int | slice) -> Module:
+        named = list(self.named_children())
+        if isinstance(index, slice):
+            return Sequential(dict(named[index]))
+        try:
+            return named[index][1]
+        except IndexError as error:
+            raise IndexingError(
+                f"{type(self).__name__}: expected an index below {len(named)}, got {index}"
+            ) from error
