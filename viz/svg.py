@@ -119,7 +119,8 @@ def _label(arrow: Arrow, down: bool) -> Point:
     """Room for the label, along the arrow and across it, and for the arrow's head."""
     if not arrow.label:
         return HEAD + 4, 0.0
-    width, height = _width(arrow.label, SMALL), SMALL * LEADING
+    thick = 0.0 if arrow.weight is None else arrow.width + 4
+    width, height = _width(arrow.label, SMALL), SMALL * LEADING + thick
     return (height + HEAD + 8, width + 10) if down else (width + HEAD + 14, height)
 
 
