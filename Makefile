@@ -4,6 +4,7 @@
 #   make test     lint, types and tests: what CI runs
 #   make bench    speed and memory next to PyTorch, autograd and MyGrad
 #   make docs     write docs/ops.md anew from the registry of ops
+#   make examples   run every example over all its seeds (writes docs/systems_results.md)
 #   make gallery  draw the pictures and pages of docs/gallery.md anew
 #   make kill-rate   break every rule on purpose: does check_op notice? (writes docs/kill_rate.md)
 #   make format   put the code into the project's format
@@ -11,13 +12,14 @@
 
 PYTHON ?= python3
 DEMO_FLAGS ?=
+EXAMPLES_FLAGS ?=
 PYTEST_FLAGS ?=
 KILL_RATE_FLAGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint docs gallery kill-rate format bench clean
+.PHONY: help demo test lint docs examples gallery kill-rate format bench clean
 .DEFAULT_GOAL := help
 # One pip at a time: two of them in one environment would step on each other's files.
 .NOTPARALLEL:
@@ -40,6 +42,10 @@ lint: $(VENV)/dev.stamp
 docs: $(VENV)/dev.stamp
 	$(BIN)/python docs/make_ops.py
 
+# Minutes on two cores. EXAMPLES_FLAGS=--quick takes one seed at reduced size, and prints only.
+examples: $(VENV)/demo.stamp
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python examples/run_all.py $(EXAMPLES_FLAGS)
+
 gallery: $(VENV)/dev.stamp
 	$(BIN)/python examples/gallery.py
 
@@ -59,7 +65,7 @@ bench: $(VENV)/bench.stamp
 	$(BIN)/python -m benchmarks.layouts
 
 clean:
-	rm -rf $(VENV) build dist htmlcov demo-output .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist htmlcov demo-output examples-output .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/created.stamp:

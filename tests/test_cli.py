@@ -815,3 +815,28 @@ def test_open_says_where_there_is_no_browser(capsys, write, tmp_path, monkeypatc
     status, text = answer(capsys, "draw", "model.py:total", "-o", str(out), "--open")
     assert status == 2 and f"no browser was found; open {out} yourself" in text
     assert out.exists()
+
+
+# -- train -----------------------------------------------------------------------------------------
+
+
+def test_train_lists_the_examples(capsys):
+    status, text = answer(capsys, "train")
+    assert status == 0
+    listed = [line.split()[0] for line in text.splitlines() if re.match(r"\d\d_", line)]
+    examples = Path(tg.__file__).parents[1] / "examples"
+    assert listed == sorted(file.stem for file in examples.glob("[0-9][0-9]_*.py"))
+
+
+@pytest.mark.parametrize(
+    "name", ["01", "one_expression", "01_one_expression", "01_one_expression.py"]
+)
+def test_train_runs_an_example(name, tmp_path):
+    done = run_cli("train", name, "--out", str(tmp_path))
+    assert done.returncode == 0 and "df/dx" in done.stdout
+
+
+def test_train_suggests_what_may_have_been_meant(capsys):
+    status, text = answer(capsys, "train", "digit")
+    assert status == 2 and "there is no example 'digit'; did you mean digits" in text
+    assert "tinygrad-edu train lists them" in answer(capsys, "train", "zzz")[1]

@@ -130,3 +130,8 @@ def test_values_that_make_no_sense_are_refused(call: Any, message: str) -> None:
 def test_in_place_versions_want_a_parameter() -> None:
     with pytest.raises(tg.DtypeError, match=r"init\.zeros_: expected a Parameter, got ndarray"):
         init.zeros_(np.ones(2))
+
+
+def test_a_size_may_be_an_integer_of_numpy() -> None:
+    layer = nn.Linear(np.int64(3), np.int64(2), rng=np.random.default_rng(0))  # type: ignore[arg-type]
+    assert layer.weight.shape == (2, 3) and layer.bias.shape == (2,)

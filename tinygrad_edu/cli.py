@@ -1,4 +1,4 @@
-"""The command line: `tinygrad-edu demo`, `ops`, `check`, `trace`, `draw`, `explain`."""
+"""The command line: `tinygrad-edu demo`, `train`, `ops`, `check`, `trace`, `draw`, `explain`."""
 
 import argparse
 import os
@@ -75,6 +75,21 @@ def _parser() -> argparse.ArgumentParser:
         help="folder for the pictures, made if needed (default: %(default)s)",
     )
     demo.set_defaults(run=_demo)
+
+    train = commands.add_parser(
+        "train",
+        help="run an example: a network that learns, its figure, its picture",
+        description="Run one of the numbered examples. Without a NAME: list them.",
+    )
+    train.add_argument("name", nargs="?", metavar="NAME", help="digits, 09_digits or 09")
+    train.add_argument(
+        "--out",
+        type=_folder,
+        default=Path("examples-output"),
+        metavar="DIR",
+        help="folder for the picture, made if needed (default: %(default)s)",
+    )
+    train.set_defaults(run=_train)
 
     ops = commands.add_parser(
         "ops",
@@ -215,6 +230,12 @@ def _demo(arguments: argparse.Namespace) -> int:
     from tinygrad_edu import demo  # on demand: --help and --version stay quick
 
     return demo.run(seed=arguments.seed, epochs=arguments.epochs, out=arguments.out)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from tinygrad_edu import commands
+
+    return commands.train(arguments.name, arguments.out)
 
 
 def _ops(arguments: argparse.Namespace) -> int:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import inspect
 import re
+import runpy
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -283,3 +286,37 @@ def _definition(name: str, array: Any) -> str:
     numbers = re.sub(r"\b(inf|nan)\b", r"np.\1", repr(array.tolist()))
     shaped = "" if array.size else f".reshape({array.shape})"  # [] may be (0, 3)
     return f"{name} = np.array({numbers}, dtype=np.{array.dtype.name}){shaped}"
+
+
+# -- train -------------------------------------------------------------------------------------
+
+
+def train(name: str | None, out: Path) -> int:
+    """Run an example as a script that writes its picture into `out`; without a name, list all."""
+    examples = {file.stem: file for file in sorted(_examples().glob("[0-9][0-9]_*.py"))}
+    if name is None:
+        for stem, file in examples.items():
+            idea = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+            _say(idea.partition("\n")[0], f"{stem:<28}")
+        return DONE
+    wanted = name.removesuffix(".py")
+    found = [stem for stem in examples if wanted in (stem, stem[3:], stem[:2])]
+    if not found:
+        known = [*examples, *(stem[3:] for stem in examples)]
+        near = difflib.get_close_matches(wanted, known, 3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "tinygrad-edu train lists them"
+        raise InputError(f"train: there is no example {name!r}; {hint}")
+    sys.argv = [str(examples[found[0]]), str(out)]
+    runpy.run_path(sys.argv[0], run_name="__main__")
+    return DONE
+
+
+def _examples() -> Path:
+    """The folder of the examples, which belong to the source, not to what pip installs."""
+    for folder in (Path(__file__).parents[1] / "examples", Path("examples")):
+        if (folder / "run_all.py").is_file():
+            return folder
+    raise InputError(
+        "train: there are no examples here; get the source of tinygrad-edu, and run this in its "
+        "folder, or python examples/09_digits.py"
+    )
