@@ -666,7 +666,7 @@ def test_trace_explains_wrong_use(capsys, write, arguments, message):
     ("function", "message"),
     [
         ("def f(x):\n    return np.summ(x)", "line 4, in f"),
-        ("def f(x, *more, scale):\n    return x", "missing 1 required keyword-only argument"),
+        ("def f(x, *more, scale):\n    return x", "must be given 'scale' by keyword"),
     ],
 )
 def test_trace_shows_where_a_function_fails(capsys, write, function, message):
