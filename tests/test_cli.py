@@ -12,6 +12,7 @@ import pytest
 import tinygrad_edu as tg
 from tinygrad_edu import cli, coverage, demo
 from tinygrad_edu.data import digits, load_digits
+from tinygrad_edu.data.files import write_aside
 from tinygrad_edu.op import REGISTRY
 
 PARAMETERS = ["W1", "b1", "W2", "b2"]
@@ -284,7 +285,7 @@ def test_failed_write_leaves_the_old_picture_and_no_rest(tmp_path):
     picture = tmp_path / "graph.svg"
     picture.write_text("old")
     with pytest.raises(OSError, match="disk full"):
-        demo._write(picture, fail)
+        write_aside(picture, fail)
     assert picture.read_text() == "old"
     assert list(tmp_path.iterdir()) == [picture]
 

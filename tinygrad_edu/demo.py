@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 import tinygrad_edu as tg
 from tinygrad_edu.data import Digits, load_digits
+from tinygrad_edu.data.files import write_aside
 
 PIXELS, HIDDEN, CLASSES = 64, 64, 10
 RATE, BATCH = 0.5, 16  # chosen by cross-validation on the training part; the test part had no say
@@ -334,7 +335,7 @@ def _draw(
         return
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     _plot_curves(figure, history)
-    _write(out / "curves.png", figure.savefig)
+    write_aside(out / "curves.png", figure.savefig)
     screen.say(f"{out / 'curves.png'}   loss and accuracy, epoch by epoch")
 
 
@@ -353,16 +354,6 @@ def _plot_curves(figure: Any, history: list[Epoch]) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-
-
-def _write(path: Path, save: Callable[[Path], object]) -> None:
-    """Save under another name and rename, so that nobody ever sees half a picture."""
-    unfinished = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        save(unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _program() -> str:
