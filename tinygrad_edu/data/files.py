@@ -13,10 +13,11 @@ def write_aside(path: str | Path, save: Callable[[Path], object]) -> None:
     Whatever goes wrong while it writes, what stood at `path` before is still there.
 
     Args:
-        path: where the file shall stand.
+        path: where the file shall stand; its folder is made if needed.
         save: called with the name to write to, which ends like `path`.
     """
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         save(unfinished)
