@@ -193,7 +193,7 @@ def test_a_scope_that_is_entered_again_makes_several_modules():
     view = draw(h, collapse="none").view
     assert [frame.title for frame in view.frames] == ["net", *(f"cell ({i})" for i in (1, 2, 3, 4))]
     assert next(box.frame for box in view.boxes if box.name == "W") == 0, "what they share"
-    assert modules_of(snapshot([h]), range(10)).all[1].scope == "net/cell"
+    assert modules_of(snapshot([h]), range(10)).all[1].parent == 0
     assert titles(draw(h, collapse=1)) == ["h", "W", "cell ×4"]
 
 

@@ -184,6 +184,7 @@ def snapshot(outputs: Iterable[Node]) -> Snapshot:
     Of an op's inputs the one with the longest history comes first, as in the program that made it.
     """
     outputs = tuple(outputs)
+    # By id(): outputs and inputs are held all the while, so that no id is used twice.
     inputs = {id(value): _array_inputs(value) for value in values_below(outputs)}
     length: dict[int, int] = {}
     for value in _depth_first(outputs, inputs):

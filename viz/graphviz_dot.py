@@ -26,13 +26,12 @@ def has_dot() -> bool:
     return shutil.which("dot") is not None
 
 
-def render(source: str, form: str, seconds: float = SECONDS) -> bytes:
+def render(source: str, form: str) -> bytes:
     """Run `dot`.
 
     Args:
         source: the graph in the DOT language.
         form: "svg", "png", "pdf".
-        seconds: the time limit.
 
     Raises:
         DotFailed: if it fails.
@@ -43,12 +42,12 @@ def render(source: str, form: str, seconds: float = SECONDS) -> bytes:
             input=source.encode(),
             capture_output=True,
             quiet=True,
-            timeout=seconds,
+            timeout=SECONDS,
         )
     except execute.ExecutableNotFound:
         raise DotFailed("'dot' not found") from None
     except TimeoutExpired:
-        raise DotFailed(f"'dot' took more than {seconds:g} seconds") from None
+        raise DotFailed(f"'dot' took more than {SECONDS:g} seconds") from None
     except execute.CalledProcessError as error:
         detail = (error.stderr or b"").decode(errors="replace").strip()
         raise DotFailed(f"'dot' failed: {detail[:200]}") from None

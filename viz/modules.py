@@ -28,12 +28,10 @@ class Module:
     Attributes:
         title: the last part of its scope; with a number, if the scope was entered several times.
         parent: index of the module that it is in, -1 for none.
-        scope: all of its scope.
     """
 
     title: str
     parent: int
-    scope: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +79,8 @@ def modules_of(graph: Snapshot, visible: Sequence[int]) -> Modules:
         for (name, _), group in groups:
             seen[name] += 1
             title = name if times[name] == 1 else f"{name} ({seen[name]})"
-            scope = "/".join(name for name, _ in parts[group[0]][: depth + 1])
             work.append((len(found), depth + 1, group))
-            found.append(Module(title, parent, scope))
+            found.append(Module(title, parent))
             for i in group:
                 home[i] = len(found) - 1
     modules = Modules(tuple(found), tuple(home))
@@ -188,8 +185,7 @@ def _without_singles(modules: Modules) -> Modules:
     kept = [i for i in range(len(modules.all)) if size[i] > 1]
     new = {old: i for i, old in enumerate(kept)} | {-1: -1}
     found = tuple(
-        Module(module.title, new[module.parent], module.scope)
-        for module in (modules.all[i] for i in kept)
+        Module(module.title, new[module.parent]) for module in (modules.all[i] for i in kept)
     )
     home = list(modules.home)
     for i, module in enumerate(home):

@@ -14,6 +14,8 @@ def watched(
 ) -> list[Edge]:
     """Run a backward pass: no `.grad` is touched, and the graph is kept.
 
+    It is the engine's: an observer around the call sees it too.
+
     Args:
         graph: the snapshot of `outputs`.
         outputs: where it starts.
