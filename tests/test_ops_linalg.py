@@ -1,5 +1,6 @@
 """Products: matmul of every rank, tensordot, einsum, linear; all are affine in each argument."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,7 @@ SUBSCRIPTS: list[Any] = [
     ("ij,jk->ik", (2, 0), (0, 4)),
 ]
 CROSSED = ([2, 0, 1], [0, 2, 3])
+TRANSPOSED = partial(tg.linear, transposed=True)
 CASES: list[Any] = [
     ("dot vectors", np.dot, (3,), (3,)),
     ("dot matrices", np.dot, (2, 3), (3, 4)),
@@ -138,6 +140,11 @@ CASES: list[Any] = [
     ("linear on nothing", tg.linear, (0, 3), (3, 2), (2,)),
     ("linear on a stack of nothing", tg.linear, (0, 2, 3), (3, 2), (2,)),
     ("linear without inputs", tg.linear, (2, 4, 0), (0, 2), (2,)),
+    ("linear transposed", TRANSPOSED, (4, 3), (2, 3), (2,)),
+    ("linear transposed without b", TRANSPOSED, (4, 3), (2, 3)),
+    ("linear transposed on a vector", TRANSPOSED, (3,), (2, 3), (2,)),
+    ("linear transposed on a stack", TRANSPOSED, (5, 4, 3), (2, 3), (2,)),
+    ("linear transposed on nothing", TRANSPOSED, (0, 3), (2, 3), (2,)),
     ("linear constant x", lambda W, b: tg.linear(np.ones((4, 3)), W, b), (3, 2), (2,)),
 ]  # fmt: skip
 if hasattr(np, "matvec"):
@@ -285,6 +292,17 @@ REFUSED: list[Any] = [
         r"x \(\.\.\., n_in\) .*x \(2, 3\) and W \(4, 2\)",
     ),
     (lambda x: tg.linear(x, np.ones(3)), tg.InputError, r"W \(n_in, n_out\).*W \(3,\)"),
+    (
+        lambda x: tg.linear(x, np.ones((2, 3))),
+        tg.InputError,
+        r"W \(n_in, n_out\), got .* W \(2, 3\), which fits with transposed=True$",
+    ),
+    (
+        lambda x: TRANSPOSED(x, np.ones((3, 2))),
+        tg.InputError,
+        r"W \(n_out, n_in\), got .* W \(3, 2\), which fits with transposed=False$",
+    ),
+    (lambda x: TRANSPOSED(x, np.ones(3)), tg.InputError, r"W \(n_out, n_in\), got .* W \(3,\)$"),
     (lambda x: tg.linear(np.sum(x), np.ones((3, 2))), tg.InputError, r"got x \(\)"),
     (
         lambda x: tg.linear(x, np.ones((3, 2)), np.ones(3)),

@@ -108,7 +108,7 @@ class MultiheadAttention(Module):
         weights = np.split(self.in_proj_weight, 3)
         biases = [None] * 3 if self.in_proj_bias is None else np.split(self.in_proj_bias, 3)
         inputs = zip((query, key, value), weights, biases, strict=True)
-        q, k, v = (self._heads(linear(x, W.T, b)) for x, W, b in inputs)
+        q, k, v = (self._heads(linear(x, W, b, transposed=True)) for x, W, b in inputs)
         p = self.dropout if self.training else 0.0
         out = scaled_dot_product_attention(q, k, v, attn_mask, p, is_causal, rng=self.rng)
         joined = np.swapaxes(out, -2, -3)

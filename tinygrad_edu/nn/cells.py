@@ -69,7 +69,7 @@ class Simple(Kind):
 
     def _step(self, x: Array, state: State, weights: Weights) -> State:
         W, U, b_ih, b_hh = weights
-        z = linear(x, W.T, b_ih) + linear(state[0], U.T, b_hh)
+        z = linear(x, W, b_ih, transposed=True) + linear(state[0], U, b_hh, transposed=True)
         return (np.tanh(z) if self.nonlinearity == "tanh" else relu(z),)
 
     def _sequence(self, x: Array, state: State, weights: Weights, inside: Array) -> State:
@@ -88,8 +88,8 @@ class Gated(Kind):
 
     def _step(self, x: Array, state: State, weights: Weights) -> State:
         (h,), (W, U, b_ih, b_hh) = state, weights
-        from_x = np.split(linear(x, W.T, b_ih), 3, axis=-1)
-        from_h = np.split(linear(h, U.T, b_hh), 3, axis=-1)
+        from_x = np.split(linear(x, W, b_ih, transposed=True), 3, axis=-1)
+        from_h = np.split(linear(h, U, b_hh, transposed=True), 3, axis=-1)
         r, z = (sigmoid(a + b) for a, b in zip(from_x[:2], from_h[:2], strict=True))
         n = np.tanh(from_x[2] + r * from_h[2])
         return ((1 - z) * n + z * h,)
@@ -107,7 +107,9 @@ class LongShortTerm(Kind):
 
     def _step(self, x: Array, state: State, weights: Weights) -> State:
         (h, c), (W, U, b_ih, b_hh) = state, weights
-        i, f, g, o = np.split(linear(x, W.T, b_ih) + linear(h, U.T, b_hh), 4, axis=-1)
+        i, f, g, o = np.split(
+            linear(x, W, b_ih, transposed=True) + linear(h, U, b_hh, transposed=True), 4, axis=-1
+        )
         c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
         return sigmoid(o) * np.tanh(c), c
 

@@ -69,7 +69,7 @@ class Linear(Module):
         """(..., in_features) to (..., out_features)."""
         if shape_of(x)[-1:] != (self.in_features,):
             raise wrong_input(self, f"(..., {self.in_features})", x)
-        return linear(x, self.weight.T, self.bias)
+        return linear(x, self.weight, self.bias, transposed=True)
 
     def extra_repr(self) -> str:
         """The sizes."""

@@ -173,7 +173,8 @@ class GatedMLP(Module):
         """What some of the units give."""
         gate, up = self.gate_proj.weight[units], self.up_proj.weight[units]
         down = self.down_proj.weight[:, units]
-        return linear(silu(linear(x, gate.T)) * linear(x, up.T), down.T)
+        gate, up = (linear(x, weight, transposed=True) for weight in (gate, up))
+        return linear(silu(gate) * up, down, transposed=True)
 
     def extra_repr(self) -> str:
         """The sizes."""

@@ -288,26 +288,37 @@ register(np.linalg.tensordot, composed=lambda x1, x2, /, *, axes=2: np.tensordot
 # -- the layers --------------------------------------------------------------------------------
 
 
-def _linear_x(g: Array, out: Array, x: Array, W: Array, b: Array) -> Array:
-    return _product(g, W.T) if g.ndim == 2 else (_rows(g) @ W.T).reshape(x.shape)
+def _linear_x(
+    g: Array, out: Array, x: Array, W: Array, b: Array, *, transposed: bool = False
+) -> Array:
+    back = W if transposed else W.T
+    return _product(g, back) if g.ndim == 2 else (_rows(g) @ back).reshape(x.shape)
 
 
-def _linear_W(g: Array, out: Array, x: Array, W: Array, b: Array) -> Array:
-    return _product(x.T, g) if x.ndim == 2 else _rows(x).T @ _rows(g)
+def _linear_W(
+    g: Array, out: Array, x: Array, W: Array, b: Array, *, transposed: bool = False
+) -> Array:
+    if x.ndim != 2:
+        x, g = _rows(x), _rows(g)
+    return _product(g.T, x) if transposed else _product(x.T, g)
 
 
-def _linear_b(g: Array, out: Array, x: Array, W: Array, b: Array) -> Array:
+def _linear_b(
+    g: Array, out: Array, x: Array, W: Array, b: Array, *, transposed: bool = False
+) -> Array:
     return g.sum(axis=0) if g.ndim == 2 else _rows(g).sum(axis=0)
 
 
 @op(wrt("x", _linear_x), wrt("W", _linear_W), wrt("b", _linear_b))
-def linear(x: Array, W: Array, b: Array = None) -> Array:
+def linear(x: Array, W: Array, b: Array = None, *, transposed: bool = False) -> Array:
     """`x @ W + b`: a fully connected layer.
 
     Args:
         x: (..., n_in), float.
-        W: (n_in, n_out).
+        W: (n_in, n_out); if transposed (n_out, n_in).
         b: (n_out,), or None.
+        transposed: compute `x @ W.T + b`, as `torch.nn.functional.linear` does; layers keep such
+            weights.
 
     Returns:
         (..., n_out).
@@ -315,25 +326,29 @@ def linear(x: Array, W: Array, b: Array = None) -> Array:
     Raises:
         InputError: if the shapes do not fit.
     """
+    M = W.T if transposed and getattr(W, "ndim", 0) == 2 else W
     plain = type(x) is _ndarray and type(W) is _ndarray and type(b) is _ndarray
-    if plain and x.ndim == W.ndim == 2 and x.shape[1] == len(W) and b.shape == W.shape[1:]:
-        out = x.dot(W)
+    if plain and x.ndim == W.ndim == 2 and x.shape[1] == len(M) and b.shape == M.shape[1:]:
+        out = x.dot(M)
         if b.dtype is not out.dtype:
             return out + b
         out += b
         return out
-    if not (x.ndim and W.ndim == 2 and x.shape[-1] == W.shape[0]):
+    if not (x.ndim and W.ndim == 2 and x.shape[-1] == M.shape[0]):
+        expected = "(n_out, n_in)" if transposed else "(n_in, n_out)"
+        other = bool(x.ndim and W.ndim == 2 and x.shape[-1] == M.shape[1])
         raise InputError(
-            f"linear: expected x (..., n_in) and W (n_in, n_out), got x {x.shape} and W {W.shape}"
+            f"linear: expected x (..., n_in) and W {expected}, got x {x.shape} and W {W.shape}"
+            + (f", which fits with transposed={not transposed}" if other else "")
         )
     if b is None:
-        return x @ W
-    if getattr(b, "shape", None) != W.shape[1:]:
+        return x @ M
+    if getattr(b, "shape", None) != M.shape[1:]:
         raise InputError(
-            f"linear: expected b (n_out,) = {W.shape[1:]} for W {W.shape}, "
+            f"linear: expected b (n_out,) = {M.shape[1:]} for W {W.shape}, "
             f"got {getattr(b, 'shape', b)}"
         )
-    return x @ W + b
+    return x @ M + b
 
 
 @composite
