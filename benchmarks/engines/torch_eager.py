@@ -66,7 +66,7 @@ _EAGER = Engine(
     cross_entropy=functional.cross_entropy,
     logistic=functional.binary_cross_entropy_with_logits,
     parts=lambda x, n: x.chunk(n, dim=-1),
-    lookup=lambda W, index: functional.embedding(index, W),
+    lookup=lambda W, index: functional.embedding(index, W, sparse=True),
     conv=lambda x, K, b, padding: functional.conv2d(x, K, b, padding=padding),
     max_pool=lambda x: functional.max_pool2d(x, 2),
     train=_train,
