@@ -61,7 +61,6 @@ LEFT_OUT = {
     "ops.pooling.add_back_along": "avg_pool2d",
     "ops.resampling.take_sorted": "interpolate",
     "ops.resampling.add_sorted": "interpolate",
-    "ops.recurrent.of_inputs": "linear",
     "ops.normalisation.standardise": "layer_norm, batch_norm",
     "scipy.special.rgamma": "SciPy's psi and gamma take all the time",
     **{f"scipy.special.{f}": _BESSEL for f in ("j1", "i1", "i1e", "jv", "yn", "yv", "iv", "ive")},

@@ -45,8 +45,8 @@ SAMPLES = {
     ],
     tg.linear: [
         call(A(2, 3), A(3, 4), A(4)), call(A(2, 2, 3), A(3, 1)), call(A(3), A(3, 2), A(2)),
-        call(A(2, 3), A(4, 3), A(4), transposed=True), call(A(2, 2, 3), A(1, 3), transposed=True),
-        call(A(3), A(2, 3), A(2), transposed=True),
+        call(A(2, 3), A(4, 3), A(4), transposed=True), call(A(3), A(2, 3), A(2), transposed=True),
+        call(A(2, 2, 3), A(4, 3), A(4), transposed=True),
     ],
 }  # fmt: skip
 

@@ -17,10 +17,6 @@ def P(*shape: int) -> Strategy:
 
 
 SAMPLES = {
-    recurrent.of_inputs: [
-        call(S(3, 2, 4), S(2, 4), S(2)),
-        call(S(2, 1, 3), S(5, 3), None),
-    ],
     recurrent.rnn_steps: [
         call(S(3, 2, 2), S(2, 2), S(2, 2), nonlinearity="tanh"),
         call(P(3, 2, 2), P(2, 2), P(2, 2), nonlinearity="relu"),

@@ -13,7 +13,7 @@ from tinygrad_edu.nn.module import Module
 from tinygrad_edu.ops.activations import sigmoid
 from tinygrad_edu.ops.linalg import linear
 from tinygrad_edu.ops.rectifiers import relu
-from tinygrad_edu.ops.recurrent import gru_steps, lstm_steps, of_inputs, rnn_steps
+from tinygrad_edu.ops.recurrent import gru_steps, lstm_steps, rnn_steps
 
 Array = Any
 State = tuple[Array, ...]  # (h,), of an LSTM (h, c)
@@ -74,7 +74,7 @@ class Simple(Kind):
 
     def _sequence(self, x: Array, state: State, weights: Weights, inside: Array) -> State:
         W, U, b_ih, b_hh = weights
-        z = of_inputs(x, W, None if b_ih is None else b_ih + b_hh)
+        z = linear(x, W, None if b_ih is None else b_ih + b_hh, transposed=True)
         if inside is not None and self.nonlinearity == "relu":
             # Beyond the end the state is not asked for, but it may grow until it is infinite.
             z = np.where(inside, z, np.finfo(z.dtype).min / 2)
@@ -96,7 +96,7 @@ class Gated(Kind):
 
     def _sequence(self, x: Array, state: State, weights: Weights, inside: Array) -> State:
         W, U, b_ih, b_hh = weights
-        return gru_steps(of_inputs(x, W, b_ih), U, b_hh, *state)[:1]
+        return gru_steps(linear(x, W, b_ih, transposed=True), U, b_hh, *state)[:1]
 
 
 class LongShortTerm(Kind):
@@ -115,7 +115,7 @@ class LongShortTerm(Kind):
 
     def _sequence(self, x: Array, state: State, weights: Weights, inside: Array) -> State:
         W, U, b_ih, b_hh = weights
-        z = of_inputs(x, W, None if b_ih is None else b_ih + b_hh)
+        z = linear(x, W, None if b_ih is None else b_ih + b_hh, transposed=True)
         return lstm_steps(z, U, *state)
 
 

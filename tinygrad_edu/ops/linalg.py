@@ -326,29 +326,27 @@ def linear(x: Array, W: Array, b: Array = None, *, transposed: bool = False) -> 
     Raises:
         InputError: if the shapes do not fit.
     """
-    M = W.T if transposed and getattr(W, "ndim", 0) == 2 else W
-    plain = type(x) is _ndarray and type(W) is _ndarray and type(b) is _ndarray
-    if plain and x.ndim == W.ndim == 2 and x.shape[1] == len(M) and b.shape == M.shape[1:]:
-        out = x.dot(M)
-        if b.dtype is not out.dtype:
-            return out + b
-        out += b
-        return out
+    M = W.T if transposed and W.ndim == 2 else W
     if not (x.ndim and W.ndim == 2 and x.shape[-1] == M.shape[0]):
         expected = "(n_out, n_in)" if transposed else "(n_in, n_out)"
-        other = bool(x.ndim and W.ndim == 2 and x.shape[-1] == M.shape[1])
+        other = x.ndim and W.ndim == 2 and x.shape[-1] == M.shape[1]
         raise InputError(
             f"linear: expected x (..., n_in) and W {expected}, got x {x.shape} and W {W.shape}"
             + (f", which fits with transposed={not transposed}" if other else "")
         )
-    if b is None:
-        return x @ M
-    if getattr(b, "shape", None) != M.shape[1:]:
+    if b is not None and getattr(b, "shape", None) != M.shape[1:]:
         raise InputError(
             f"linear: expected b (n_out,) = {M.shape[1:]} for W {W.shape}, "
             f"got {getattr(b, 'shape', b)}"
         )
-    return x @ M + b
+    # Of a stack NumPy would make one product for each of its matrices.
+    out = _product(x, M) if x.ndim < 3 else (_rows(x) @ M).reshape((*x.shape[:-1], M.shape[1]))
+    if b is None:
+        return out
+    if type(out) is _ndarray and type(b) is _ndarray and b.dtype is out.dtype:
+        out += b
+        return out
+    return out + b
 
 
 @composite

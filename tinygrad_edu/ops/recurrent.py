@@ -1,7 +1,7 @@
 """Recurrence: all steps of a sequence as one op; for the tanh (or relu) RNN, the GRU and the LSTM.
 
 Step t adds what comes from its input, z[t], to what comes from the state before, h[t-1] @ W.T. The
-first is known for all steps at once, and so it is made before, as one product (`of_inputs`).
+first is known for all steps at once, and so it is made before, as one product (`tg.linear`).
 
 The rules are back-propagation through time. Let s[t] be the cotangent of what step t applies its
 activation functions to. It is found from the last step to the first, since h[t] goes into the
@@ -81,32 +81,6 @@ def _sigmoid(x: Array) -> None:
     np.exp(x, out=x)
     x += 1
     np.reciprocal(x, out=x)
-
-
-# -- what the inputs contribute ------------------------------------------------------------------
-
-
-@op(
-    wrt("x", lambda g, out, x, W, b: (_rows(g) @ W).reshape(x.shape)),
-    wrt("W", lambda g, out, x, W, b: _rows(g).T @ _rows(x)),
-    wrt("b", lambda g, out, x, W, b: _rows(g).sum(axis=0)),
-)
-def of_inputs(x: Array, W: Array, b: Array) -> Array:
-    """`x @ W.T + b` for all steps, as one product: of stacks NumPy makes one for each step.
-
-    Args:
-        x: (T, N, n_in), float.
-        W: (n_out, n_in).
-        b: (n_out,), or None.
-
-    Returns:
-        (T, N, n_out).
-    """
-    check_arrays("of_inputs", x, W)
-    z = _rows(x) @ W.T
-    if b is not None:
-        z = np.add(z, b, out=z if b.dtype is z.dtype else None)
-    return z.reshape((*x.shape[:-1], len(W)))
 
 
 # -- RNN -----------------------------------------------------------------------------------------
