@@ -545,6 +545,47 @@ def test_accumulating_does_not_write_into_an_array_taken_before() -> None:
     assert x.grad.tolist() == [2, 2]
 
 
+@pytest.mark.parametrize("view", [False, True], ids=["array", "view"])
+def test_contributions_are_not_added_into_an_array_that_someone_else_holds(view: bool) -> None:
+    kept = []
+
+    def rule(g: Any, out: Any, x: Any) -> Any:
+        share = g * 2
+        kept.append(share[:1] if view else share)
+        return share
+
+    double = tg.op(tg.wrt("x", rule), name="double")(lambda x: x * 2)
+    x = leaf(np.ones(3))
+    np.sum(double(x) + double(x) + double(x)).backward()
+    assert [np.all(share == 2) for share in kept] == [True] * 3
+    np.testing.assert_array_equal(x.grad, np.full(3, 6.0))
+
+
+def test_contributions_are_added_into_the_first_where_nobody_else_holds_it() -> None:
+    made = []
+
+    def rule(g: Any, out: Any, x: Any) -> Any:
+        share = g * 2
+        made.append(weakref.ref(share))
+        return share
+
+    double = tg.op(tg.wrt("x", rule), name="double")(lambda x: x * 2)
+    x = leaf(np.ones(3))
+    np.sum(double(x) + double(x) + double(x)).backward()
+    assert x.grad is made[0]()
+    np.testing.assert_array_equal(x.grad, np.full(3, 6.0))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_one_array_that_a_rule_gives_to_two_arguments_is_not_written_into(turned: bool) -> None:
+    x, y = leaf(np.ones(3)), leaf(np.ones(3))
+    a, b = x * 1, y * 1
+    terms = [(a + b) * 3, a * 5 + b * 7]  # the rule of a + b gives both the same array
+    np.sum(terms[turned] + terms[not turned]).backward()
+    np.testing.assert_array_equal(x.grad, np.full(3, 8.0))
+    np.testing.assert_array_equal(y.grad, np.full(3, 10.0))
+
+
 # --- wrong rules ----------------------------------------------------------------------------------
 
 

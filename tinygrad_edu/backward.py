@@ -119,12 +119,16 @@ def backpropagate(
             ):
                 share = _owned(share, op, position)
             before = cotangents.get(source)
-            if before is not None and type(share) is dict:
-                after = _merged(before, share, in_place=not watched)
+            if before is None:
+                cotangents[source] = share
+            elif type(share) is dict:
+                cotangents[source] = _merged(before, share, in_place=not watched)
+            elif not watched and type(share) is np.ndarray and _references(before) == _ALONE:
+                before += share  # no new array where nobody else holds this one
             else:
-                after = share if before is None else before + share
-            cotangents[source] = after
+                cotangents[source] = before + share
             if watched:
+                after = cotangents[source]
                 _watch(mode.observers, mode.anomaly, node, position, g, share, before, after)
         if not retain_graph:
             node._inputs = node._values = None
@@ -238,7 +242,21 @@ def _holders(view: Any) -> int:
     return getrefcount(view.base)
 
 
-_ONE_HOLDER = _holders(np.zeros(2).reshape((1, 2)))  # asked, as Pythons differ in how they count
+def _references(cotangent: Any) -> int:
+    """How many there are to an array that may be written into; 0 for all else."""
+    own = type(cotangent) is np.ndarray and cotangent.base is None
+    return getrefcount(cotangent) if own else 0
+
+
+def _references_when_alone() -> int:
+    cotangents = {0: np.zeros(2)}
+    before = cotangents.get(0)
+    return _references(before)
+
+
+# Asked, as Pythons differ in how they count.
+_ONE_HOLDER = _holders(np.zeros(2).reshape((1, 2)))
+_ALONE = _references_when_alone()
 
 
 def _merged(before: dict[int, Any], share: dict[int, Any], in_place: bool) -> dict[int, Any]:
