@@ -3,7 +3,7 @@
 #   make demo     train a network on real digits, check its gradients, draw its graph
 #   make test     lint, types and tests: what CI runs
 #   make bench    speed and memory next to PyTorch, autograd and MyGrad
-#   make docs     write docs/ops.md anew from the registry of ops
+#   make docs     write docs/ops.md and docs/layers.md anew from rules and docstrings
 #   make examples   run every example over all its seeds (writes docs/systems_results.md)
 #   make gallery  draw the pictures and pages of docs/gallery.md anew
 #   make kill-rate   break every rule on purpose: does check_op notice? (writes docs/kill_rate.md)
@@ -41,6 +41,7 @@ lint: $(VENV)/dev.stamp
 
 docs: $(VENV)/dev.stamp
 	$(BIN)/python docs/make_ops.py
+	$(BIN)/python docs/make_layers.py
 
 # Minutes on two cores. EXAMPLES_FLAGS=--quick takes one seed at reduced size, and prints only.
 examples: $(VENV)/demo.stamp
