@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis.strategies import just
 
 import tinygrad_edu as tg
 
@@ -26,6 +27,10 @@ def mse(x: Any, W: Any, b: Any, t: Any) -> Any:
 
 def net(x: Any, W: Any, b: Any, t: Any) -> Any:
     return 0.5 * np.sum((tg.sigmoid(x @ W + b) - t) ** 2)
+
+
+def layer(x: Any, W: Any, b: Any, t: Any) -> Any:
+    return 0.5 * np.sum((tg.sigmoid(tg.linear(x, W, b, transposed=True)) - t) ** 2)
 
 
 def deep(x: Any, W: Any, V: Any) -> Any:
@@ -60,6 +65,7 @@ def right(z: Array, a: Array) -> Array:
 
 NET = (X, SQUARE, ROW, ZEROS)
 ONE = np.ones((2, 2))
+INPUTS, TABLE = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]), np.array([[0.0], [1], [1], [1]])
 MISTAKES: dict[str, tuple[Any, Any, tuple[Any, ...], str]] = {
     "1/n is forgotten": (
         mse,
@@ -128,6 +134,24 @@ MISTAKES: dict[str, tuple[Any, Any, tuple[Any, ...], str]] = {
         lambda x, W, b, t: {"W": x.T @ upstream(x, W, b, t, lambda z, a: 1)},
         NET,
         "the local gradient of sigmoid by 'x' is left out",
+    ),
+    "a factor is forgotten, for one number": (  # at z = 0 it is 1/4, and there are 4 examples
+        net,
+        lambda x, w, b, t: {"b": upstream(x, w, b, t, lambda z, a: 1).sum(axis=0)},
+        tuple(map(just, (INPUTS, np.zeros((2, 1)), np.zeros(1), TABLE))),
+        "likely cause: the local gradient of sigmoid by 'x' is left out",
+    ),
+    "the weight of a layer is transposed": (
+        layer,
+        lambda x, W, b, t: {"x": upstream(x, W.T, b, t, right) @ W.T},
+        (X[:2], SQUARE, ROW, ZEROS[:2]),
+        "g @ W.T where the chain rule has g @ W (in linear",
+    ),
+    "the gradient of a layer's weight is transposed": (
+        layer,
+        lambda x, W, b, t: {"W": x.T @ upstream(x, W.T, b, t, right)},
+        (X[:2], SQUARE, ROW, ZEROS[:2]),
+        "x.T @ g where the chain rule has g.T @ x (in linear",
     ),
     "two factors are swapped": (
         deep,

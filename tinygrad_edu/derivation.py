@@ -179,7 +179,8 @@ def _where_it_differs(error: AutogradError, others: Sequence[WrongGradient]) -> 
         also = set(chain.explanations())
         texts = [text for text in texts if text in also]
     vague = story.cause in (NO_PATTERN, UNKNOWN, NOT_COMMON)
-    if texts and vague:
+    # Any two numbers have a ratio, and it may be a simple one by chance.
+    if texts and (vague or error.gradient.size == 1):
         return Story(texts[0])
     if texts:
         return Story(story.cause, [f"where: {texts[0]}"])
@@ -335,7 +336,10 @@ def _wrong_products(node: Any, i: int, label: str) -> Iterator[tuple[str, int, R
         for k, source in enumerate(node._inputs[:2])
     ]
     other = names[1 - i]
-    right = f"g @ {other}.T" if i == 0 else f"{other}.T @ g"
+    if node._options.get("transposed"):  # x @ W.T
+        right = f"g @ {other}" if i == 0 else f"g.T @ {other}"
+    else:
+        right = f"g @ {other}.T" if i == 0 else f"{other}.T @ g"
     for swapped in (False, True):
         for a_turned in (False, True):
             for b_turned in (False, True):
