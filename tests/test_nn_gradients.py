@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_edu as tg
@@ -389,3 +389,123 @@ def test_a_prelu_learns_its_slopes() -> None:
     layer = nn.PReLU(3)
     layer(x).backward(C)
     assert np.allclose(layer.weight.grad, (C * np.minimum(x, 0)).sum(axis=0), atol=1e-14)
+
+
+# -- every option, against difference quotients ----------------------------------------------------
+
+
+def some_convolution(rng: np.random.Generator, axes: int) -> tuple[nn.Module, Array]:
+    groups = int(rng.integers(1, 3))
+    kernel, dilation = rng.integers(1, 4, axes), rng.integers(1, 3, axes)
+    mode = rng.choice(["zeros", "reflect", "replicate", "circular"])
+    padding: Any = ["same", "valid", tuple(rng.integers(0, 3, axes))][rng.integers(3)]
+    stride = 1 if padding == "same" else tuple(rng.integers(1, 4, axes))
+    kind: Any = nn.Conv1d if axes == 1 else nn.Conv2d
+    layer = kind(
+        2 * groups, groups, tuple(kernel), stride, padding, tuple(dilation), groups,
+        bool(rng.integers(2)), mode, rng=rng,
+    )  # fmt: skip
+    batch = (2,) * int(rng.integers(2))
+    return layer, rng.normal(size=(*batch, 2 * groups, *rng.integers(5, 8, axes)))
+
+
+def some_pooling(rng: np.random.Generator, kind: Any) -> tuple[nn.Module, Array]:
+    axes = 1 if "1d" in kind.__name__ else 2
+    kernel = rng.integers(1, 4, axes)
+    options: dict[str, Any] = {
+        "stride": [None, tuple(rng.integers(1, 4, axes))][rng.integers(2)],
+        "padding": tuple(rng.integers(0, kernel // 2 + 1)),
+        "ceil_mode": bool(rng.integers(2)),
+    }
+    if "Max" in kind.__name__:
+        options["dilation"] = tuple(rng.integers(1, 3, axes))
+    else:
+        options["count_include_pad"] = bool(rng.integers(2))
+    return kind(tuple(kernel), **options), rng.normal(size=(2, 1, *rng.integers(5, 8, axes)))
+
+
+def some_norm(rng: np.random.Generator, kind: Any) -> tuple[nn.Module, Array]:
+    shape = tuple(int(n) for n in rng.integers(2, 4, rng.integers(1, 3)))
+    options: dict[str, Any] = {"eps": 0.1, "elementwise_affine": bool(rng.integers(2))}
+    if kind is nn.LayerNorm:
+        options["bias"] = bool(rng.integers(2))
+    return kind(shape, **options), rng.normal(size=(2, *shape))
+
+
+def some_batch_norm(rng: np.random.Generator) -> tuple[nn.Module, Array]:
+    image = [(), (3,), (2, 2)][rng.integers(3)]
+    affine, tracked, bias = (bool(n) for n in rng.integers(0, 2, 3))
+    kind: Any = nn.BatchNorm2d if len(image) == 2 else nn.BatchNorm1d
+    layer = kind(2, 0.1, [0.1, None][rng.integers(2)], affine, tracked, bias=bias)
+    if tracked:
+        layer.running_mean.data, layer.running_var.data = rng.normal(size=2), rng.uniform(1, 2, 2)
+    return layer.train(bool(rng.integers(2))), rng.normal(size=(3, 2, *image))
+
+
+def some_cell(rng: np.random.Generator, kind: Any) -> tuple[nn.Module, Array]:
+    options = {"nonlinearity": rng.choice(["tanh", "relu"])} if kind is nn.RNNCell else {}
+    layer = kind(3, 2, bool(rng.integers(2)), rng=rng, **options)
+    forward, h = layer.forward, rng.normal(size=(4, 2))
+    layer.forward = lambda x: forward(x, (h, -h) if kind is nn.LSTMCell else h)
+    return layer, rng.normal(size=(4, 3))
+
+
+def some_attention(rng: np.random.Generator) -> tuple[nn.Module, Array]:
+    layer = nn.MultiheadAttention(
+        4, int(rng.choice([1, 2, 4])), 0.0, bool(rng.integers(2)), rng=rng
+    )
+    forward, key = layer.forward, rng.normal(size=(2, 5, 4))
+    mask = [None, rng.random((3, 5)) < 0.7, rng.normal(size=(3, 5))][rng.integers(3)]
+    layer.forward = lambda x: forward(x, key, attn_mask=mask)  # type: ignore[method-assign]
+    return layer, rng.normal(size=(2, 3, 4))
+
+
+def some_loss(rng: np.random.Generator) -> tuple[nn.Module, Array]:
+    reduction = rng.choice(["mean", "sum", "none"])
+    z, labels = rng.normal(size=(4, 3)), rng.integers(0, 3, 4)
+    weight, unit = rng.uniform(0.5, 2, 3), rng.uniform(0.1, 0.9, (4, 3))
+    ignored = [None, int(labels[0])][rng.integers(2)]
+    smoothing = float(rng.choice([0.0, 0.3]))
+    choices: list[tuple[Any, Array, Any]] = [
+        (nn.CrossEntropyLoss(weight, ignored, reduction, smoothing), z, labels),
+        (nn.CrossEntropyLoss(weight, None, reduction, smoothing), z, unit),
+        (nn.NLLLoss(weight, ignored, reduction), z, labels),
+        (nn.BCELoss(weight, reduction), unit, rng.uniform(size=(4, 3))),
+        (nn.BCEWithLogitsLoss(weight, reduction, weight[::-1]), z, unit),
+        (nn.KLDivLoss(reduction, log_target=bool(rng.integers(2))), z, unit),
+        (nn.HuberLoss(reduction, 0.7), z, unit),
+        (nn.SmoothL1Loss(reduction, float(rng.choice([0.0, 0.7]))), z, unit),
+    ]
+    loss, x, y = choices[rng.integers(len(choices))]
+    forward = loss.forward
+    loss.forward = lambda x: forward(x, y)
+    return loss, x
+
+
+FAMILIES: dict[str, Callable[[np.random.Generator], tuple[nn.Module, Array]]] = {
+    "Conv1d": lambda rng: some_convolution(rng, 1),
+    "Conv2d": lambda rng: some_convolution(rng, 2),
+    "MaxPool1d": lambda rng: some_pooling(rng, nn.MaxPool1d),
+    "MaxPool2d": lambda rng: some_pooling(rng, nn.MaxPool2d),
+    "AvgPool1d": lambda rng: some_pooling(rng, nn.AvgPool1d),
+    "AvgPool2d": lambda rng: some_pooling(rng, nn.AvgPool2d),
+    "LayerNorm": lambda rng: some_norm(rng, nn.LayerNorm),
+    "RMSNorm": lambda rng: some_norm(rng, nn.RMSNorm),
+    "BatchNorm": some_batch_norm,
+    "RNNCell": lambda rng: some_cell(rng, nn.RNNCell),
+    "GRUCell": lambda rng: some_cell(rng, nn.GRUCell),
+    "LSTMCell": lambda rng: some_cell(rng, nn.LSTMCell),
+    "MultiheadAttention": some_attention,
+    "losses": some_loss,
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@settings(max_examples=15)
+@given(seeds)
+def test_with_any_options_gradients_are_difference_quotients(family: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    layer, x = FAMILIES[family](rng)
+    randomise(layer, rng)
+    names = [path for path, _ in layer.named_parameters()]
+    tg.check_gradients(as_function(layer, *names), x, *parameters(layer, *names), max_elements=3)

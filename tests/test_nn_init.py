@@ -108,6 +108,19 @@ def test_in_place_versions_fill_a_parameter_with_the_same_numbers(name: str) -> 
     assert np.array_equal(parameter.data, expected)
 
 
+def test_arguments_have_the_names_of_pytorch() -> None:
+    weight = nn.Linear(3, 2, rng=rng()).weight
+    assert (init.constant_(weight, val=7.0).data == 7).all()
+    drawn = init.uniform_(weight, a=5.0, b=6.0, rng=rng()).data
+    assert ((drawn >= 5) & (drawn < 6)).all()
+
+
+@pytest.mark.parametrize("f", [init.zeros, init.ones])
+def test_what_draws_nothing_may_stand_where_something_is_drawn(f: Any) -> None:
+    net = nn.MLP([3, 4, 2], init=f, rng=rng())
+    assert (net[0].weight.data == f(1)).all()
+
+
 @pytest.mark.parametrize("name", ["uniform", "normal", "xavier_uniform", "orthogonal"])
 def test_what_draws_needs_a_generator(name: str) -> None:
     with pytest.raises(tg.DtypeError, match=r"rng to be a numpy\.random\.Generator"):
@@ -117,7 +130,7 @@ def test_what_draws_needs_a_generator(name: str) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: init.uniform(2, 1.0, 0.0, rng=rng()), "expected low <= high"),
+        (lambda: init.uniform(2, 1.0, 0.0, rng=rng()), "expected a <= b"),
         (lambda: init.normal(2, 0.0, -1.0, rng=rng()), "expected std >= 0"),
         (lambda: init.kaiming_normal((2, 2), mode="fan", rng=rng()), "expected mode 'fan_in'"),
     ],

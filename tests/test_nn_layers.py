@@ -294,6 +294,63 @@ def test_same_padding_keeps_the_size() -> None:
     assert nn.Conv2d(1, 2, (3, 5), padding="same", rng=rng())(ones(1, 6, 7)).shape == (2, 6, 7)
 
 
+@pytest.mark.parametrize(
+    ("mode", "before", "after"),
+    [("reflect", [2, 1], [2, 1]), ("replicate", [0, 0], [3, 3]), ("circular", [2, 3], [0, 1])],
+)
+@pytest.mark.parametrize("padding", [2, "same"])
+def test_padding_modes_put_parts_of_the_image_at_its_ends(
+    mode: str, before: Any, after: Any, padding: Any
+) -> None:
+    x = np.arange(4.0)
+    wide = np.concatenate([before, x, after])
+    layer = nn.Conv1d(1, 1, 5, padding=padding, padding_mode=mode, rng=rng())
+    (weight,), bias = layer.weight.data[0], layer.bias.data
+    expected = [wide[i : i + 5] @ weight + bias[0] for i in range(4)]
+    assert np.allclose(layer(x[None]).data[0], expected, atol=1e-14)
+    image = nn.Conv2d(1, 1, (1, 5), padding=(0, 2), padding_mode=mode, rng=rng())
+    image.load_state_dict({"weight": layer.weight.data[:, :, None], "bias": bias})
+    assert np.allclose(image(np.stack([x, x])[None]).data[0], [expected, expected], atol=1e-14)
+
+
+def test_of_an_odd_number_of_same_padding_the_last_is_at_the_end() -> None:
+    layer = nn.Conv1d(1, 1, 2, bias=False, padding="same", padding_mode="replicate", rng=rng())
+    layer.weight.data = np.array([[[1.0, 10.0]]])
+    assert layer(np.array([[1.0, 2, 3]])).data.tolist() == [[21, 32, 33]]
+
+
+def test_padding_with_nothing_is_the_same_in_every_mode() -> None:
+    x = rng(1).normal(size=(1, 5))
+    layers = [
+        nn.Conv1d(1, 1, 2, 1, "valid", padding_mode=m, rng=rng()) for m in ("zeros", "reflect")
+    ]
+    assert np.array_equal(*(layer(x).data for layer in layers))
+
+
+@pytest.mark.parametrize(("mode", "most"), [("reflect", 2), ("circular", 3)])
+def test_padding_cannot_be_longer_than_what_it_repeats(mode: str, most: int) -> None:
+    x = ones(1, 3)
+    nn.Conv1d(1, 1, 2, padding=most, padding_mode=mode, rng=rng())(x)
+    layer = nn.Conv1d(1, 1, 2, padding=most + 1, padding_mode=mode, rng=rng())
+    with pytest.raises(
+        tg.InputError, match=rf"Conv1d: expected input .* '{mode}', got shape \(1, 3"
+    ):
+        layer(x)
+
+
+def test_a_maximum_can_be_told_with_its_place() -> None:
+    image = np.array([[[1.0, 5.0, 2.0], [4.0, 3.0, 9.0], [0.0, 0.0, 0.0]]])
+    largest, place = nn.MaxPool2d(2, 1, return_indices=True)(tg.Tensor(image))
+    assert largest.data.tolist() == [[[5, 9], [4, 9]]]
+    assert np.asarray(place).tolist() == [[[1, 5], [3, 5]]]
+    assert nn.MaxPool1d(2, return_indices=True)(image)[1].tolist() == [[[1], [0], [0]]]
+
+
+def test_a_sum_can_be_divided_by_another_number() -> None:
+    layer = nn.AvgPool2d(2, divisor_override=8)
+    assert np.array_equal(layer(ones(1, 4, 4)), np.full((1, 2, 2), 0.5))
+
+
 def test_a_convolution_of_a_sequence_by_hand() -> None:
     layer = nn.Conv1d(1, 1, 2, stride=2, padding=1, rng=rng())
     layer.weight.data = np.array([[[1.0, 10.0]]])
@@ -306,6 +363,7 @@ def test_flatten_keeps_the_batch_and_unflatten_undoes_it() -> None:
     flat = nn.Flatten()(x)
     assert flat.shape == (2, 60)
     assert np.array_equal(nn.Unflatten(1, (3, 4, 5))(flat).data, x.data)
+    assert np.array_equal(nn.Unflatten(-1, (3, -1, 5))(flat).data, x.data)
     assert nn.Flatten(0, 1)(x).shape == (6, 4, 5)
     assert nn.Flatten()(ones(0, 3, 4)).shape == (0, 12)
 
@@ -400,6 +458,11 @@ def test_batch_norm_that_tracks_nothing_uses_the_batch_always() -> None:
     assert np.allclose(layer(rng().normal(3, 2, size=(6, 2))).data.mean(axis=0), 0, atol=1e-12)
 
 
+def test_batch_norm_may_do_without_a_bias() -> None:
+    assert "bias" not in nn.BatchNorm1d(2, bias=False).state_dict()
+    assert not list(nn.BatchNorm1d(2, affine=False).parameters())
+
+
 def test_batch_norm_between_forward_and_backward_may_see_another_batch() -> None:
     layer = nn.BatchNorm1d(2)
     x = tg.Tensor(rng().normal(size=(4, 2)), requires_grad=True)
@@ -449,6 +512,14 @@ def test_attention_without_positions_does_not_see_the_order() -> None:
     assert np.allclose(layer(x[order]).data, layer(x).data[order], atol=1e-12)
 
 
+def test_a_mask_is_named_for_it_means_the_opposite_in_pytorch() -> None:
+    x, mask = ones(3, 4), np.tri(3, dtype=bool)
+    with pytest.raises(TypeError, match="positional argument"):
+        nn.MultiheadAttention(4, 2, rng=rng())(x, x, x, mask)
+    with pytest.raises(TypeError, match="positional argument"):
+        nn.TransformerBlock(4, 2, rng=rng())(x, mask)
+
+
 def test_a_mask_says_where_a_token_may_look() -> None:
     layer = nn.MultiheadAttention(4, 2, rng=rng())
     x = rng(1).normal(size=(5, 4))
@@ -481,7 +552,7 @@ def test_a_block_drops_in_training_and_starts_near_the_identity() -> None:
 WRONG_INPUTS: list[tuple[Any, Any, str]] = [
     (nn.Linear(784, 10, rng=rng()), ones(256, 10),
      r"^Linear: expected input of shape \(\.\.\., 784\), got \(256, 10\)$"),
-    (nn.Linear(2, 1, rng=rng()), [1.0, 2.0], r"Linear: .*\(\.\.\., 2\), got list, which has no"),
+    (nn.Linear(2, 1, rng=rng()), [1.0, 2.0], r"Linear: .*\(\.\.\., 2\), .* no shape; write"),
     (nn.Linear(2, 1, rng=rng()), ones(), r"Linear: .* got \(\)"),
     (nn.Conv2d(3, 1, 2, rng=rng()), ones(2, 1, 5, 5),
      r"Conv2d: .*\(N, 3, H, W\) or \(3, H, W\), got \(2, 1, 5, 5\)"),
@@ -490,16 +561,22 @@ WRONG_INPUTS: list[tuple[Any, Any, str]] = [
     (nn.BatchNorm1d(3), ones(4, 2), r"BatchNorm1d: .*\(N, 3\) or \(N, 3, L\), got \(4, 2\)"),
     (nn.BatchNorm2d(3), ones(4, 3), r"BatchNorm2d: .*\(N, 3, H, W\), got \(4, 3\)"),
     (nn.BatchNorm1d(3), ones(1, 3), r"BatchNorm1d: expected more than one number per channel"),
-    (nn.BatchNorm1d(3), ones(0, 3), r"BatchNorm1d: expected more than one number per channel"),
+    (nn.BatchNorm1d(3), ones(0, 3),
+     r"BatchNorm1d: expected more than one number per channel.* call model\.eval\(\)"),
+    (nn.BatchNorm1d(3, track_running_stats=False).eval(), ones(1, 3), "has no variance$"),
     (nn.LayerNorm((2, 3)), ones(4, 3), r"LayerNorm: .*\(\.\.\., 2, 3\), got \(4, 3\)"),
     (nn.RMSNorm(3), ones(4, 2), r"RMSNorm: .*\(\.\.\., 3\), got \(4, 2\)"),
     (nn.MaxPool2d(2), ones(4, 4), r"MaxPool2d: .*\(N, C, H, W\) or \(C, H, W\), got \(4, 4\)"),
     (nn.AvgPool1d(2), ones(4), r"AvgPool1d: .*\(N, C, L\) or \(C, L\), got \(4,\)"),
+    (nn.AdaptiveAvgPool2d(1), ones(4, 4), r"AdaptiveAvgPool2d: .*\(N, C, H, W\) or \(C, H, W\)"),
     (nn.Flatten(), ones(4), r"Flatten: expected input with axes 1 to -1, got shape \(4,\)"),
-    (nn.Unflatten(1, (2, 2)), ones(4, 3), r"Unflatten: .* with 4 along axis 1, got \(4, 3\)"),
+    (nn.Unflatten(1, (2, 2)), ones(4, 3), r"Unflatten: .* axis 1 divides into \(2, 2\), got"),
+    (nn.Unflatten(1, (2, -1)), ones(4, 3), r"Unflatten: .* divides into \(2, -1\), got \(4, 3\)"),
+    (nn.Unflatten(2, (1, 3)), ones(4, 3), r"Unflatten: .* with an axis 2, got \(4, 3\)"),
     (nn.GatedMLP(4, 6, rng=rng()), ones(2, 3), r"GatedMLP: .*\(\.\.\., 4\), got \(2, 3\)"),
     (nn.MultiheadAttention(4, 2, rng=rng()), ones(4),
-     r"MultiheadAttention: .*\(\.\.\., L, 4\), got \(4,\)"),
+     r"MultiheadAttention: .*\(\.\.\., L, 4\) with L >= 1, got \(4,\)"),
+    (nn.MultiheadAttention(4, 2, rng=rng()), ones(2, 0, 4), r"L >= 1, got \(2, 0, 4\)"),
     (nn.TransformerBlock(4, 2, rng=rng()), ones(2, 3), r"TransformerBlock: .*\(\.\.\., L, 4\)"),
 ]  # fmt: skip
 
@@ -510,6 +587,67 @@ def test_an_input_that_does_not_fit_is_refused_by_the_layers_name(
 ) -> None:
     with pytest.raises(tg.InputError, match=message):
         layer(x)
+
+
+OF_NUMBERS: list[tuple[Any, Any]] = [
+    (nn.Linear(3, 2, rng=rng()), (4, 3)),
+    (nn.Conv1d(3, 2, 2, rng=rng()), (4, 3, 5)),
+    (nn.MaxPool1d(2), (4, 3, 5)),
+    (nn.AdaptiveAvgPool2d(1), (4, 3, 5, 5)),
+    (nn.LayerNorm(3), (4, 3)),
+    (nn.BatchNorm1d(3), (4, 3)),
+    (nn.GRU(3, 2, rng=rng()), (4, 2, 3)),
+    (nn.GRUCell(3, 2, rng=rng()), (4, 3)),
+    (nn.TransformerBlock(4, 2, rng=rng()), (2, 3, 4)),
+]
+
+
+@pytest.mark.parametrize(("layer", "shape"), OF_NUMBERS)
+@pytest.mark.parametrize("dtype", [complex, object, "U1"])
+def test_what_is_no_real_number_is_refused_by_the_layers_name(
+    layer: Any, shape: Any, dtype: Any
+) -> None:
+    name = type(layer).__name__
+    with pytest.raises(tg.DtypeError, match=f"^{name}: expected an array of real numbers, got nda"):
+        layer(np.ones(shape).astype(dtype))
+
+
+OF_FLOATS: list[tuple[Any, Any]] = [
+    *((layer, shape) for layer, shape in OF_NUMBERS if "Norm" in type(layer).__name__),
+    (nn.BatchNorm1d(3).eval(), (4, 3)),
+    (nn.RMSNorm(3), (4, 3)),
+    (nn.LSTMCell(3, 2, rng=rng()), (4, 3)),
+    (nn.Dropout(0.5, rng=rng()), (4, 3)),
+]
+
+
+@pytest.mark.parametrize(("layer", "shape"), OF_FLOATS)
+def test_integers_are_refused_where_they_would_be_rounded(layer: Any, shape: Any) -> None:
+    name = type(layer).__name__
+    with pytest.raises(
+        tg.DtypeError, match=f"^{name}: expected floats, got dtype int64; use x.ast"
+    ):
+        layer(np.ones(shape, int))
+
+
+@pytest.mark.parametrize("layer", [layer for layer, _ in ACTIVATIONS])
+@pytest.mark.parametrize("wrong", [None, "text", np.ones((4, 3), bool), np.ones((4, 3), complex)])
+def test_an_activation_of_what_is_no_number_is_refused_by_its_name(layer: Any, wrong: Any) -> None:
+    name = type(layer).__name__
+    wanted = f"^{name}: expected integers or floats, got {type(wrong).__name__} of dtype"
+    with pytest.raises(tg.DtypeError, match=wanted):
+        layer(wrong)
+
+
+def test_a_list_may_go_into_an_activation() -> None:
+    assert nn.ReLU()([-1.0, 2.0]).tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("mask", [np.tri(3, dtype=int), np.tri(3, dtype=np.uint8).tolist()])
+def test_a_mask_of_integers_is_refused(mask: Any) -> None:
+    layer = nn.MultiheadAttention(4, 2, rng=rng())
+    with pytest.raises(tg.DtypeError, match=r"MultiheadAttention: .* use mask\.astype\(bool\)"):
+        layer(ones(3, 4), attn_mask=mask)
 
 
 def test_a_message_says_where_in_the_network_the_layer_is() -> None:
@@ -548,14 +686,31 @@ WRONG_SETTINGS: list[tuple[Any, str]] = [
     (lambda: nn.Linear(2, True, rng=rng()), "Linear: expected out_features .* got True"),
     (lambda: nn.Conv2d(4, 6, 3, groups=3, rng=rng()), "Conv2d: expected groups to divide"),
     (lambda: nn.Conv2d(4, 6, (3, 0), rng=rng()), "Conv2d: .*kernel_size"),
+    (lambda: nn.Conv2d(4, 6, 3, padding="some", rng=rng()), "Conv2d: expected padding"),
+    (lambda: nn.Conv2d(4, 6, 3, 2, "same", rng=rng()), "Conv2d: padding 'same' needs stride 1"),
+    (lambda: nn.Conv2d(4, 6, 3, padding_mode="mirror", rng=rng()),
+     "Conv2d: expected padding_mode 'zeros', 'reflect', 'replicate', 'circular', got 'mirror'"),
+    (lambda: nn.MaxPool2d(0), "MaxPool2d: expected kernel_size to be an integer of at least 1"),
+    (lambda: nn.MaxPool1d(2, dilation=0), "MaxPool1d: expected dilation"),
+    (lambda: nn.AvgPool2d(2, (1, 2, 3)), "AvgPool2d: expected stride .* or 2 of them"),
+    (lambda: nn.AvgPool1d(2, padding=-1), "AvgPool1d: expected padding to be .* at least 0"),
     (lambda: nn.Embedding(4, 2, padding_idx=4, rng=rng()), "Embedding: expected padding_idx below"),
+    (lambda: nn.Embedding(4, 2, padding_idx=1.5, rng=rng()), r"below num_embeddings = 4, got 1\.5"),
     (lambda: nn.Dropout(1.5, rng=rng()), r"Dropout: expected p between 0 and 1, got 1\.5"),
     (lambda: nn.LayerNorm((2, 0)), r"LayerNorm: expected normalized_shape\[1\]"),
+    (lambda: nn.LayerNorm(()), "LayerNorm: expected normalized_shape to have an axis"),
+    (lambda: nn.LayerNorm(2.0), r"LayerNorm: expected normalized_shape\[0\] to be a positive"),
+    (lambda: nn.LayerNorm(2, eps=-1.0), r"LayerNorm: expected eps to be 0 or more, got -1\.0"),
+    (lambda: nn.RMSNorm(2, eps="a"), "RMSNorm: expected eps to be 0 or more, got 'a'"),
+    (lambda: nn.BatchNorm1d(2, None), "BatchNorm1d: expected eps to be 0 or more, got None"),
     (lambda: nn.BatchNorm1d(2, momentum=2.0), "BatchNorm1d: expected momentum between 0 and 1"),
+    (lambda: nn.BatchNorm1d(2, momentum="a"), "BatchNorm1d: expected momentum between 0 and 1"),
+    (lambda: nn.Hardtanh(1.0, -1.0), "Hardtanh: expected min_val < max_val"),
     (lambda: nn.MLP([3], rng=rng()), "MLP: expected widths of at least two layers"),
+    (lambda: nn.MLP(3, rng=rng()), "MLP: expected widths of at least two layers, got 3"),
     (lambda: nn.MLP([3, 2, 1], ["tanh", "tanh"], rng=rng()),
      "MLP: expected an activation for each of 1 hidden layers, got 2"),
-    (lambda: nn.MLP([3, 2, 1], "rleu", rng=rng()), "expected an activation: .* got 'rleu'"),
+    (lambda: nn.MLP([3, 2, 1], "rleu", rng=rng()), "MLP: expected an activation: .* got 'rleu'"),
     (lambda: nn.GatedMLP(4, 6, 4, rng=rng()),
      "GatedMLP: expected parts to divide intermediate_size = 6, got 4"),
     (lambda: nn.MultiheadAttention(4, 3, rng=rng()), "expected num_heads to divide embed_dim = 4"),
@@ -588,7 +743,7 @@ REPRS: list[tuple[Any, str]] = [
     (nn.Softmax(1), "Softmax(dim=1)"),
     (nn.Dropout(0.0), "Dropout(p=0.0)"),
     (nn.Flatten(), "Flatten(start_dim=1, end_dim=-1)"),
-    (nn.Unflatten(1, (2, 3)), "Unflatten(dim=1, sizes=(2, 3))"),
+    (nn.Unflatten(1, (2, 3)), "Unflatten(dim=1, unflattened_size=(2, 3))"),
     (nn.MaxPool2d(2), "MaxPool2d(kernel_size=2, stride=2, padding=0)"),
     (nn.AdaptiveAvgPool2d(1), "AdaptiveAvgPool2d(output_size=1)"),
     (nn.LayerNorm(3), "LayerNorm((3,), eps=1e-05, elementwise_affine=True)"),
@@ -596,9 +751,13 @@ REPRS: list[tuple[Any, str]] = [
      "BatchNorm1d(3, eps=1e-05, momentum=0.1, affine=False, track_running_stats=True)"),
     (nn.Conv2d(1, 2, 3, 2, bias=False, rng=rng()),
      "Conv2d(1, 2, kernel_size=(3, 3), stride=(2, 2), bias=False)"),
+    (nn.Conv1d(1, 2, 3, padding="same", padding_mode="reflect", rng=rng()),
+     "Conv1d(1, 2, kernel_size=(3,), padding='same', padding_mode='reflect')"),
     (nn.Bilinear(1, 2, 3, rng=rng()),
      "Bilinear(in1_features=1, in2_features=2, out_features=3, bias=True)"),
     (nn.Embedding(5, 3, 0, rng=rng()), "Embedding(5, 3, padding_idx=0)"),
+    (nn.GRUCell(3, 2, bias=False, rng=rng()), "GRUCell(3, 2, bias=False)"),
+    (nn.LSTM(3, 2, bidirectional=True, rng=rng()), "LSTM(3, 2, bidirectional=True)"),
     (nn.GatedMLP(4, 6, 2, rng=rng()), "GatedMLP(4, 6, parts=2"),
     (nn.MultiheadAttention(4, 2, rng=rng()), "MultiheadAttention(4, num_heads=2"),
 ]  # fmt: skip
@@ -634,6 +793,21 @@ def test_nn_optim_and_data_are_loaded_when_they_are_first_used() -> None:
     assert first == "[False, False, False]"
     assert names == "Linear load_digits tinygrad_edu.optim"
     assert last == "[True, True, True]"
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("MaxPool", r"use nn\.MaxPool1d or nn\.MaxPool2d"),
+        ("BatchNorm", r"use nn\.BatchNorm1d or nn\.BatchNorm2d"),
+        ("ModuleList", "use a list"),
+        ("Liner", "has no attribute 'Liner'$"),
+    ],
+)
+def test_a_name_that_is_not_here_is_told_from_one_that_is(name: str, instead: str) -> None:
+    with pytest.raises(AttributeError, match=instead):
+        getattr(nn, name)
+    assert not hasattr(nn, name)
 
 
 def test_every_public_layer_says_what_it_is() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -137,10 +138,50 @@ def test_a_module_cannot_be_inside_itself() -> None:
         child.parent = net
 
 
+def test_a_module_that_was_appended_to_a_list_of_its_own_is_found_out() -> None:
+    net = Nested()
+    net.blocks.append(net)  # type: ignore[arg-type]
+    for look in (net.state_dict, lambda: list(net.parameters()), lambda: repr(net)):
+        with pytest.raises(tg.InputError, match=r"blocks\.2: a module cannot be inside itself"):
+            look()
+
+
+def test_a_module_may_be_in_several_places() -> None:
+    shared = Scale(2)
+    net = nn.Sequential(nn.Sequential(shared), shared)
+    assert list(net.state_dict()) == ["0.0.factor", "0.0.seen", "1.factor", "1.seen"]
+
+
+@pytest.mark.parametrize("name", ["a.b", ""])
+def test_a_name_that_would_mix_up_paths_is_refused(name: str) -> None:
+    with pytest.raises(tg.InputError, match=r"Scale\..*: expected a name without '\.', got"):
+        setattr(Scale(2), name, nn.Parameter([1.0]))
+    setattr(Scale(2), name, 3)
+
+
+def test_parameters_in_a_set_are_refused() -> None:
+    with pytest.raises(tg.InputError, match="parts: expected a list, got a set"):
+        Scale(2).parts = {Scale(1), Scale(2)}
+    Scale(2).words = {"a", "b"}
+
+
+def test_a_part_that_belongs_to_the_class_is_refused() -> None:
+    with pytest.raises(tg.InputError, match=r"Wrong\.part: an attribute of the class .*__init__"):
+
+        class Wrong(nn.Module):
+            part = nn.ReLU()
+
+
 def test_a_dict_key_with_a_dot_is_refused() -> None:
     net = Scale(2)
     with pytest.raises(tg.InputError, match=r"parts: expected keys without '\.', got 'a\.b'"):
-        net.parts = {"a.b": Scale(2)}
+        net.parts = {"a.b": [Scale(2)]}
+    net.settings = {"a.b": 1, "c": {"d.e": [2, 3]}}
+
+
+def test_train_switches_and_does_not_train() -> None:
+    with pytest.raises(tg.DtypeError, match=r"expected True or False, got list; .*nn\.fit"):
+        Scale(2).train([])  # type: ignore[arg-type]
 
 
 def test_forward_has_to_be_written() -> None:
@@ -212,6 +253,7 @@ GOOD = {"factor": np.full(2, 3.0), "seen": np.array(9)}
     [
         ({"factor": None}, tg.InputError, "this Scale; missing: factor; build the model"),
         ({"extra": np.ones(1)}, tg.InputError, "unexpected: extra"),
+        ({3: np.ones(1)}, tg.InputError, "unexpected: 3"),
         ({"factor": np.ones(3)}, tg.InputError, r"factor: expected shape \(2,\), got \(3,\)"),
         ({"factor": np.ones((1, 2))}, tg.InputError, r"expected shape \(2,\), got \(1, 2\)"),
         ({"factor": np.ones(2, int)}, tg.DtypeError, "factor: expected dtype float64, got int64"),
@@ -229,6 +271,12 @@ def test_a_state_that_does_not_fit_overwrites_nothing(
         net.load_state_dict(state)
     assert net.factor.data.tolist() == [1, 1]
     assert net.seen.item() == 0
+
+
+def test_of_many_missing_paths_a_few_are_named() -> None:
+    net = nn.MLP([2] * 6, rng=rng())
+    with pytest.raises(tg.InputError, match=r"missing: 0\.weight, .*, 4\.weight and 5 more; unexp"):
+        net.load_state_dict({"w": np.ones(2)})
 
 
 def test_numbers_too_large_for_the_dtype_are_refused() -> None:
@@ -321,6 +369,57 @@ def test_calling_a_module_names_its_part_of_the_graph() -> None:
     assert scopes(net(np.ones((1, 2)))) == {"Sequential/0", "Sequential/1/0"}
 
 
+class Fails(nn.Module):
+    def forward(self, x: Any) -> Any:
+        raise ValueError("no reason")
+
+
+def test_an_error_says_where_in_the_network_it_was_raised() -> None:
+    net = nn.Sequential(nn.ReLU(), nn.Sequential(Fails()))
+    with pytest.raises(ValueError, match="no reason") as caught:
+        net(np.ones(2))
+    assert caught.value.__notes__ == ["in Fails (Sequential/1/0)"]
+    net = nn.Sequential(nn.Conv2d(1, 1, 5, rng=rng()))
+    with pytest.raises(tg.InputError, match="conv2d: expected a kernel that fits") as wrong:
+        net(np.ones((1, 4, 4)))
+    assert wrong.value.__notes__ == ["in Conv2d (Sequential/0)"]
+
+
+def test_an_error_that_names_the_layer_is_left_as_it_is() -> None:
+    with pytest.raises(tg.InputError, match=r"^Linear: ") as caught:
+        nn.Linear(2, 3, rng=rng())(np.ones(3))
+    assert not hasattr(caught.value, "__notes__")
+
+
+def test_an_error_in_forward_closes_the_scope() -> None:
+    net = nn.Sequential(nn.Sequential(Fails()))
+    with pytest.raises(ValueError, match="no reason"):
+        net(np.ones(2))
+    with tg.scope("after"):
+        out = np.tanh(tg.Tensor([1.0], requires_grad=True))
+    assert scopes(out) == {"after"}
+
+
+def test_a_module_works_in_several_threads() -> None:
+    net = nn.MLP([2, 8, 1], rng=rng())
+    x = rng().normal(size=(4, 2))
+    expected = copy.deepcopy(net)(x).data
+    with ThreadPoolExecutor(4) as pool:
+        outs = list(pool.map(lambda _: net(x), range(40)))
+    for out in outs:
+        assert np.array_equal(out.data, expected)
+        assert scopes(out) == {"MLP/0", "MLP/1", "MLP/2"}
+
+
+def test_evaluation_without_recording_records_nothing() -> None:
+    net = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 1, rng=rng())).eval()
+    x = np.ones((3, 2))
+    with tg.no_grad():
+        out = net(x)
+    assert not out.requires_grad
+    assert np.array_equal(out.data, net(x).data)
+
+
 def test_modules_appended_to_a_list_have_their_own_scopes() -> None:
     class Deep(nn.Module):
         def __init__(self) -> None:
@@ -373,6 +472,7 @@ def test_repr_indents_what_is_in_lists_and_dicts() -> None:
     assert lines[1] == "  (blocks.0): Scale()  # factor (2,): 2 parameters"
     assert lines[-2:] == [")", "21 parameters"]
     assert repr(nn.ReLU()) == "ReLU()"
+    assert repr(nn.PReLU()) == "PReLU()  # weight (1,): 1 parameter"
 
 
 def test_a_step_leaves_no_reference_cycle() -> None:
@@ -415,9 +515,32 @@ def test_sequential_refuses_names_that_are_taken(name: str) -> None:
         nn.Sequential({name: nn.ReLU()})
 
 
-def test_sequential_refuses_functions_and_says_what_to_write() -> None:
-    with pytest.raises(tg.DtypeError, match=r"got function as '0'; .* nn\.ReLU\(\) for tg\.relu"):
-        nn.Sequential(tg.relu)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (tg.relu, r"got function as '0'; .* nn\.ReLU\(\) for tg\.relu"),
+        (nn.ReLU, r"got type as '0'; write ReLU\(\.\.\.\)"),
+        ([nn.ReLU()], r"got list as '0'; write Sequential\(\*modules\)"),
+        (None, "got NoneType as '0'"),
+    ],
+)
+def test_sequential_refuses_what_is_no_module_and_says_what_to_write(
+    wrong: Any, message: str
+) -> None:
+    with pytest.raises(tg.DtypeError, match=message):
+        nn.Sequential(wrong)
+
+
+def test_a_module_can_be_appended_to_a_slice() -> None:
+    a, b, c = nn.ReLU(), nn.Tanh(), nn.Sigmoid()
+    assert list(nn.Sequential(a, b)[1:].append(c)) == [b, c]
+    assert list(nn.Sequential({"1": a}).append(b)) == [a, b]
+
+
+def test_sequential_counts_its_steps_and_nothing_else() -> None:
+    net = nn.Sequential(nn.ReLU())
+    net.others = [nn.Tanh()]
+    assert (len(net), list(net), net[-1]) == (1, [net[0]], net[0])
 
 
 def test_an_empty_sequential_is_the_identity() -> None:

@@ -265,3 +265,9 @@ def test_refused(wrap: Any, call: Any, message: str) -> None:
 def test_running_statistics_must_be_arrays_that_can_be_updated(statistic: Any) -> None:
     with pytest.raises(tg.DtypeError, match="running_var to be a float ndarray"):
         tg.batch_norm(X, None, statistic, training=True)
+
+
+def test_statistics_are_not_rounded_to_the_integers_of_the_input() -> None:
+    x, mean, var = np.array([[1, 2], [3, 4]]), np.array([0.5, 0.5]), np.array([2.5, 2.5])
+    expected = tg.batch_norm(x.astype(float), mean, var)
+    assert np.array_equal(tg.batch_norm(x, mean, var), expected)

@@ -218,3 +218,8 @@ def test_hard_choices_have_the_gradient_of_the_soft_ones(axis: int) -> None:
 def test_who_forgets_the_generator_is_told_how_to_make_one(f: Any) -> None:
     with pytest.raises(tg.DtypeError, match=r"rng=np.random.default_rng\(0\)"):
         f(Tensor(np.ones(3)))
+
+
+def test_dropout_of_one_number() -> None:
+    out = tg.dropout(tg.Tensor(1.0, requires_grad=True), 0.5, rng=np.random.default_rng(0))
+    assert out.item() in (0.0, 2.0)

@@ -9,6 +9,9 @@ net = nn.Sequential(nn.Linear(64, 32, rng=rng), nn.ReLU(), nn.Linear(32, 10, rng
 loss = nn.CrossEntropyLoss()(net(images), labels)
 """
 
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
 from tinygrad_edu.nn import init
 from tinygrad_edu.nn.activations import (
     CELU,
@@ -141,3 +144,23 @@ __all__ = [
     "save",
     "save_checkpoint",
 ]
+
+_NAMED_HERE = {
+    **{kind: f"nn.{kind}1d or nn.{kind}2d" for kind in ("Conv", "MaxPool", "AvgPool", "BatchNorm")},
+    "ModuleList": "a list: modules in it are found",
+    "ModuleDict": "a dict: modules in it are found",
+    "ParameterList": "a list: parameters in it are found",
+    "ParameterDict": "a dict: parameters in it are found",
+    "TransformerEncoderLayer": "nn.TransformerBlock",
+}
+
+if not TYPE_CHECKING:  # which would take every name for one that is here
+
+    def __getattr__(name: str) -> NoReturn:
+        """Say what stands here for a name that is looked for."""
+        instead = f"; use {_NAMED_HERE[name]}" if name in _NAMED_HERE else ""
+        raise AttributeError(
+            f"module {__name__!r} has no attribute {name!r}{instead}",
+            name=name,
+            obj=sys.modules[__name__],
+        )

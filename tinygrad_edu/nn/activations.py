@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_edu.errors import InputError
 from tinygrad_edu.nn import init
-from tinygrad_edu.nn.checks import check_sizes
+from tinygrad_edu.nn.checks import check_sizes, numbers
 from tinygrad_edu.nn.module import Module, Parameter
 from tinygrad_edu.ops import activations as ops
 from tinygrad_edu.ops import rectifiers
@@ -22,7 +22,7 @@ class ReLU(Module):
 
     def forward(self, x: Any) -> Any:
         """Elementwise."""
-        return rectifiers.relu(x)
+        return rectifiers.relu(numbers(self, x))
 
 
 class ReLU6(Module):
@@ -30,7 +30,7 @@ class ReLU6(Module):
 
     def forward(self, x: Any) -> Any:
         """Elementwise."""
-        return rectifiers.relu6(x)
+        return rectifiers.relu6(numbers(self, x))
 
 
 class SELU(Module):
@@ -38,7 +38,7 @@ class SELU(Module):
 
     def forward(self, x: Any) -> Any:
         """Elementwise."""
-        return rectifiers.selu(x)
+        return rectifiers.selu(numbers(self, x))
 
 
 class Hardsigmoid(Module):
@@ -46,7 +46,7 @@ class Hardsigmoid(Module):
 
     def forward(self, x: Any) -> Any:
         """Elementwise."""
-        return rectifiers.hardsigmoid(x)
+        return rectifiers.hardsigmoid(numbers(self, x))
 
 
 class Hardswish(Module):
@@ -54,7 +54,7 @@ class Hardswish(Module):
 
     def forward(self, x: Any) -> Any:
         """Elementwise."""
-        return rectifiers.hardswish(x)
+        return rectifiers.hardswish(numbers(self, x))
 
 
 class Sigmoid(Module):
@@ -62,7 +62,7 @@ class Sigmoid(Module):
 
     def forward(self, x: Any) -> Any:
         """Elementwise."""
-        return ops.sigmoid(x)
+        return ops.sigmoid(numbers(self, x))
 
 
 class LogSigmoid(Module):
@@ -70,7 +70,7 @@ class LogSigmoid(Module):
 
     def forward(self, x: Any) -> Any:
         """Elementwise."""
-        return ops.log_sigmoid(x)
+        return ops.log_sigmoid(numbers(self, x))
 
 
 class Tanh(Module):
@@ -78,7 +78,7 @@ class Tanh(Module):
 
     def forward(self, x: Any) -> Any:
         """Elementwise."""
-        return np.tanh(x)
+        return np.tanh(numbers(self, x))
 
 
 class SiLU(Module):
@@ -86,7 +86,7 @@ class SiLU(Module):
 
     def forward(self, x: Any) -> Any:
         """Elementwise."""
-        return ops.silu(x)
+        return ops.silu(numbers(self, x))
 
 
 class Mish(Module):
@@ -94,7 +94,7 @@ class Mish(Module):
 
     def forward(self, x: Any) -> Any:
         """Elementwise."""
-        return ops.mish(x)
+        return ops.mish(numbers(self, x))
 
 
 class Softsign(Module):
@@ -102,7 +102,7 @@ class Softsign(Module):
 
     def forward(self, x: Any) -> Any:
         """Elementwise."""
-        return ops.softsign(x)
+        return ops.softsign(numbers(self, x))
 
 
 class Step(Module):
@@ -110,7 +110,7 @@ class Step(Module):
 
     def forward(self, x: Any) -> Any:
         """Elementwise."""
-        return np.heaviside(x, 0.0)
+        return np.heaviside(numbers(self, x), 0.0)
 
 
 # -- with settings ---------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ class LeakyReLU(Module):
 
     def forward(self, x: Any) -> Any:
         """Elementwise."""
-        return rectifiers.leaky_relu(x, self.negative_slope)
+        return rectifiers.leaky_relu(numbers(self, x), self.negative_slope)
 
     def extra_repr(self) -> str:
         """The slope."""
@@ -155,7 +155,7 @@ class PReLU(Module):
 
     def forward(self, x: Any) -> Any:
         """(N, C, ...) with C slopes; any shape with one."""
-        return rectifiers.prelu(x, self.weight)
+        return rectifiers.prelu(numbers(self, x), self.weight)
 
 
 _constant = init.constant  # inside PReLU `init` is a number, as in PyTorch
@@ -173,7 +173,7 @@ class ELU(Module):
 
     def forward(self, x: Any) -> Any:
         """Elementwise."""
-        return rectifiers.elu(x, self.alpha)
+        return rectifiers.elu(numbers(self, x), self.alpha)
 
     def extra_repr(self) -> str:
         """Alpha."""
@@ -192,7 +192,7 @@ class CELU(Module):
 
     def forward(self, x: Any) -> Any:
         """Elementwise."""
-        return rectifiers.celu(x, self.alpha)
+        return rectifiers.celu(numbers(self, x), self.alpha)
 
     def extra_repr(self) -> str:
         """Alpha."""
@@ -205,14 +205,19 @@ class Hardtanh(Module):
     Args:
         min_val: a number.
         max_val: a larger number.
+
+    Raises:
+        InputError: if it is not larger.
     """
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
+        if not min_val < max_val:
+            raise InputError(f"Hardtanh: expected min_val < max_val, got {min_val} and {max_val}")
         self.min_val, self.max_val = min_val, max_val
 
     def forward(self, x: Any) -> Any:
         """Elementwise."""
-        return rectifiers.hardtanh(x, self.min_val, self.max_val)
+        return rectifiers.hardtanh(numbers(self, x), self.min_val, self.max_val)
 
     def extra_repr(self) -> str:
         """The ends."""
@@ -233,7 +238,7 @@ class GELU(Module):
 
     def forward(self, x: Any) -> Any:
         """Elementwise."""
-        return ops.gelu(x, self.approximate)
+        return ops.gelu(numbers(self, x), self.approximate)
 
     def extra_repr(self) -> str:
         """Which formula."""
@@ -242,6 +247,8 @@ class GELU(Module):
 
 class Softplus(Module):
     """log(1 + exp(beta x)) / beta: a smooth ReLU.
+
+    PyTorch has a threshold beyond which it takes x itself; exact as it is here, none is needed.
 
     Args:
         beta: a positive number, how sharp the bend is.
@@ -254,6 +261,7 @@ class Softplus(Module):
 
     def forward(self, x: Any) -> Any:
         """Elementwise."""
+        x = numbers(self, x)
         return ops.softplus(x) if self.beta == 1 else ops.softplus(self.beta * x) / self.beta
 
     def extra_repr(self) -> str:
@@ -287,7 +295,7 @@ class Softmax(_Along):
 
     def forward(self, x: Any) -> Any:
         """Shape of x."""
-        return softmax(x, self.dim)
+        return softmax(numbers(self, x), self.dim)
 
 
 class LogSoftmax(_Along):
@@ -295,7 +303,7 @@ class LogSoftmax(_Along):
 
     def forward(self, x: Any) -> Any:
         """Shape of x."""
-        return ops.log_softmax(x, self.dim)
+        return ops.log_softmax(numbers(self, x), self.dim)
 
 
 class Softmin(_Along):
@@ -303,7 +311,7 @@ class Softmin(_Along):
 
     def forward(self, x: Any) -> Any:
         """Shape of x."""
-        return ops.softmin(x, self.dim)
+        return ops.softmin(numbers(self, x), self.dim)
 
 
 class GLU(_Along):
@@ -311,7 +319,7 @@ class GLU(_Along):
 
     def forward(self, x: Any) -> Any:
         """Half as long along the axis."""
-        return ops.glu(x, self.dim)
+        return ops.glu(numbers(self, x), self.dim)
 
 
 # -- by name ---------------------------------------------------------------------------------------
@@ -333,11 +341,11 @@ BY_NAME: dict[str, type[Module]] = {
 }
 
 
-def activation(choice: Any) -> Module | None:
-    """The module for a name, a class or a module; None for "identity" and None.
+def activation(layer: Module, choice: Any) -> Module | None:
+    """What a layer is given as its activation as a module; None for "identity" and None.
 
     Raises:
-        InputError: if it is none of them.
+        InputError: if it is no name, module class or module.
     """
     if choice is None or choice == "identity":
         return None
@@ -348,6 +356,6 @@ def activation(choice: Any) -> Module | None:
     if isinstance(choice, type) and issubclass(choice, Module):
         return choice()
     raise InputError(
-        f"expected an activation: 'identity', {', '.join(map(repr, BY_NAME))}, or a module such as "
-        f"nn.ReLU, got {choice!r}"
+        f"{type(layer).__name__}: expected an activation: 'identity', "
+        f"{', '.join(map(repr, BY_NAME))}, or a module such as nn.ReLU, got {choice!r}"
     )

@@ -6,10 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.errors import InputError
+from tinygrad_edu.backward import plain
+from tinygrad_edu.errors import DtypeError, InputError
 from tinygrad_edu.nn import init
 from tinygrad_edu.nn.activations import activation as activation_of
-from tinygrad_edu.nn.checks import check_probability, check_rng, check_sizes, shape_of, wrong_input
+from tinygrad_edu.nn.checks import (
+    check_probability,
+    check_rng,
+    check_sizes,
+    shape_of,
+    title,
+    wrong_input,
+)
 from tinygrad_edu.nn.dropout import Dropout
 from tinygrad_edu.nn.linear import Linear
 from tinygrad_edu.nn.module import Module, Parameter
@@ -26,9 +34,10 @@ class MultiheadAttention(Module):
     Query, key and value are three linear maps of the tokens. Each is divided among the heads, each
     head attends by itself, and a last linear map joins what they found.
 
-    Weights are those of PyTorch's module of this name, and load from it. Two things differ: the
-    batch comes first, and in a mask True means *may look* (as in `tg.scaled_dot_product_attention`
-    and PyTorch's function of that name, but not in PyTorch's module).
+    Weights are those of PyTorch's module of this name, and load from it. Three things differ: the
+    batch comes first, the result is returned without the weights, and in a mask True means *may
+    look* (as in `tg.scaled_dot_product_attention` and PyTorch's function of that name, but not in
+    PyTorch's module).
 
     Args:
         embed_dim: numbers per token.
@@ -46,7 +55,7 @@ class MultiheadAttention(Module):
     Raises:
         InputError: if a size is not positive, heads do not divide embed_dim, or at the call if the
             input does not fit.
-        DtypeError: if `rng` is no Generator.
+        DtypeError: if `rng` is no Generator, or at the call if the mask holds integers.
 
     Source: A. Vaswani et al., "Attention Is All You Need" (2017), section 3.2.2.
     """
@@ -83,10 +92,11 @@ class MultiheadAttention(Module):
         query: Any,
         key: Any = None,
         value: Any = None,
+        *,
         attn_mask: Any = None,
         is_causal: bool = False,
     ) -> Any:
-        """Attend.
+        """Attend; a mask is passed by name, for the fourth argument is another one in PyTorch.
 
         Args:
             query: (..., L, embed_dim): the tokens that look.
@@ -103,8 +113,13 @@ class MultiheadAttention(Module):
         value = key if value is None else value
         for x in (query, key, value):
             shape = shape_of(x)
-            if len(shape) < 2 or shape[-1] != self.embed_dim:
-                raise wrong_input(self, f"(..., L, {self.embed_dim})", x)
+            if len(shape) < 2 or shape[-1] != self.embed_dim or not shape[-2]:
+                raise wrong_input(self, f"(..., L, {self.embed_dim}) with L >= 1", x)
+        if attn_mask is not None and np.asarray(plain(attn_mask)).dtype.kind not in "bf":
+            raise DtypeError(
+                f"{title(self)}: expected attn_mask of booleans, or of floats that are added to "
+                "the scores, got other numbers; use mask.astype(bool)"
+            )
         weights = np.split(self.in_proj_weight, 3)
         biases = [None] * 3 if self.in_proj_bias is None else np.split(self.in_proj_bias, 3)
         inputs = zip((query, key, value), weights, biases, strict=True)
@@ -171,9 +186,9 @@ class TransformerBlock(Module):
         self.norm1 = LayerNorm(d_model, dtype=dtype)
         self.norm2 = LayerNorm(d_model, dtype=dtype)
         self.dropout = Dropout(dropout, rng=rng)
-        self.activation = activation_of(activation)
+        self.activation = activation_of(self, activation)
 
-    def forward(self, x: Any, attn_mask: Any = None, is_causal: bool = False) -> Any:
+    def forward(self, x: Any, *, attn_mask: Any = None, is_causal: bool = False) -> Any:
         """(..., L, d_model) to the same shape; mask as in `MultiheadAttention`."""
         shape = shape_of(x)
         if len(shape) < 2 or shape[-1] != self.self_attn.embed_dim:

@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.errors import InputError
-from tinygrad_edu.nn.checks import check_rng, check_sizes, title, wrong_input
+from tinygrad_edu.nn.checks import (
+    check_floats,
+    check_rng,
+    check_sizes,
+    shape_of,
+    title,
+    wrong_input,
+)
 from tinygrad_edu.nn.linear import Rng, default_uniform
 from tinygrad_edu.nn.module import Module
 from tinygrad_edu.ops.activations import sigmoid
@@ -152,9 +159,10 @@ class _Cell(Kind):
         Returns:
             The state after, as `hx`.
         """
-        shape = getattr(x, "shape", ())
+        shape = shape_of(x)
         if shape[-1:] != (self.input_size,) or len(shape) > 2:
             raise wrong_input(self, f"(N, {self.input_size}) or ({self.input_size},)", x)
+        check_floats(self, x)
         hidden = (*shape[:-1], self.hidden_size)
         state = self._initial(hx, hidden, self.weight_hh.dtype)
         weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygrad_edu.errors import DtypeError, InputError
 from tinygrad_edu.mode import MODE
-from tinygrad_edu.nn.module import Module
+
+if TYPE_CHECKING:
+    from tinygrad_edu.nn.module import Module
+
+_REAL = frozenset("biuf")  # the kinds of dtype: booleans, integers, floats
 
 
 def title(layer: Module) -> str:
@@ -18,16 +22,55 @@ def title(layer: Module) -> str:
 
 
 def shape_of(x: Any) -> tuple[int, ...]:
-    """The shape of an array or a Tensor; () for what has none, which then fits no layer."""
-    shape: tuple[int, ...] = getattr(x, "shape", ())
+    """The shape of an array or a Tensor; () for all that holds no real numbers.
+
+    No layer takes (), and `wrong_input` tells why.
+    """
+    shape: tuple[int, ...] = x.shape if _is_real(x) else ()
     return shape
 
 
-def wrong_input(layer: Module, expected: str, x: Any) -> InputError:
-    """An input whose shape does not fit a layer."""
-    got = getattr(x, "shape", None)
-    shown = f"{type(x).__name__}, which has no shape" if got is None else got
+def _is_real(x: Any) -> bool:
+    return getattr(getattr(x, "dtype", None), "kind", None) in _REAL
+
+
+def wrong_input(layer: Module, expected: str, x: Any) -> InputError | DtypeError:
+    """An input whose shape, or dtype, does not fit a layer."""
+    shape = getattr(x, "shape", None)
+    if shape is not None and not _is_real(x):
+        got = f"{type(x).__name__} of dtype {getattr(x, 'dtype', None)}"
+        return DtypeError(f"{title(layer)}: expected an array of real numbers, got {got}")
+    shown: Any = f"{type(x).__name__}, which has no shape" if shape is None else shape
+    if isinstance(x, list | tuple):
+        shown += "; write np.array(...)"
     return InputError(f"{title(layer)}: expected input of shape {expected}, got {shown}")
+
+
+def numbers(layer: Module, x: Any) -> Any:
+    """An array or a Tensor as it is; a number, or a list of them, as an array.
+
+    Raises:
+        DtypeError: if these are no integers or floats.
+    """
+    array = x if hasattr(x, "dtype") else np.asarray(x)
+    if getattr(array.dtype, "kind", None) not in ("f", "i", "u"):
+        raise DtypeError(
+            f"{title(layer)}: expected integers or floats, got {type(x).__name__} of dtype "
+            f"{array.dtype}"
+        )
+    return array
+
+
+def check_floats(layer: Module, x: Any) -> None:
+    """Input of a layer that integers would not do for, and that has a shape.
+
+    Raises:
+        DtypeError: if it is of another dtype.
+    """
+    if x.dtype.kind != "f":
+        raise DtypeError(
+            f"{title(layer)}: expected floats, got dtype {x.dtype}; use x.astype(float)"
+        )
 
 
 def check_sizes(layer: Module, **sizes: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import count
 from typing import Any, Self, overload
 
 from tinygrad_edu.errors import DtypeError, IndexingError, InputError
@@ -37,11 +38,16 @@ class Sequential(Module):
     def _add(self, name: str, module: Any) -> None:
         kind = type(self).__name__
         if not isinstance(module, Module):
+            if isinstance(module, list | tuple):
+                advice = f"write {kind}(*modules)"
+            elif isinstance(module, type):
+                advice = f"write {module.__name__}(...)"
+            else:
+                advice = "a function has a module of its own, such as nn.ReLU() for tg.relu"
             raise DtypeError(
-                f"{kind}: expected modules, got {type(module).__name__} as {name!r}; a function "
-                "has a module of its own, such as nn.ReLU() for tg.relu"
+                f"{kind}: expected modules, got {type(module).__name__} as {name!r}; {advice}"
             )
-        if not name or "." in name or hasattr(self, name):
+        if not isinstance(name, str) or not name or "." in name or hasattr(self, name):
             raise InputError(f"{kind}: expected a name that is free and has no '.', got {name!r}")
         setattr(self, name, module)
 
@@ -53,14 +59,18 @@ class Sequential(Module):
 
     def append(self, module: Module) -> Self:
         """Add a module at the end."""
-        self._add(str(len(self)), module)
+        taken = vars(self).keys()  # a slice keeps the names, which then do not begin with "0"
+        self._add(next(name for i in count(len(self)) if (name := str(i)) not in taken), module)
         return self
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(self._steps())
 
     def __iter__(self) -> Iterator[Module]:
-        return (part for part in vars(self).values() if isinstance(part, Module))
+        return iter(self._steps().values())
+
+    def _steps(self) -> dict[str, Module]:
+        return {name: part for name, part in vars(self).items() if isinstance(part, Module)}
 
     @overload
     def __getitem__(self, index: int) -> Module: ...
@@ -69,7 +79,7 @@ class Sequential(Module):
     def __getitem__(self, index: slice) -> Sequential: ...
 
     def __getitem__(self, index: int | slice) -> Module:
-        named = list(self.named_children())
+        named = list(self._steps().items())
         if isinstance(index, slice):
             return Sequential(dict(named[index]))
         try:

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.errors import InputError
-from tinygrad_edu.nn.checks import check_rng, check_sizes, shape_of, wrong_input
+from tinygrad_edu.nn.checks import check_rng, check_sizes, shape_of, title, wrong_input
 from tinygrad_edu.nn.linear import default_uniform
 from tinygrad_edu.nn.module import Module
 from tinygrad_edu.ops.convolution import conv1d, conv2d
 from tinygrad_edu.ops.windows import Sizes, each_axis
+
+_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
 class _Conv(Module):
@@ -31,6 +33,7 @@ class _Conv(Module):
         dilation: Sizes = 1,
         groups: int = 1,
         bias: bool = True,
+        padding_mode: str = "zeros",
         *,
         rng: np.random.Generator | None = None,
         dtype: Any = float,
@@ -47,25 +50,58 @@ class _Conv(Module):
         self.kernel_size = each_axis(name, "kernel_size", kernel_size, axes)
         self.stride = each_axis(name, "stride", stride, axes)
         self.dilation = each_axis(name, "dilation", dilation, axes)
-        self.padding: Sizes | str = padding
-        if not isinstance(padding, str):
-            self.padding = each_axis(name, "padding", padding, axes, 0)
+        self._set_padding(padding, padding_mode)
         shape = (out_channels, in_channels // groups, *self.kernel_size)
         fan_in = math.prod(shape[1:])
         self.weight = default_uniform(shape, fan_in, rng, dtype)
         self.bias = default_uniform(out_channels, fan_in, rng, dtype) if bias else None
 
-    def _check(self, x: Any) -> None:
+    def _set_padding(self, padding: Sizes | str, mode: str) -> None:
+        name, axes = type(self).__name__, self._axes
+        if mode not in _MODES:
+            known = ", ".join(map(repr, _MODES))
+            raise InputError(f"{name}: expected padding_mode {known}, got {mode!r}")
+        self.padding: Sizes | str = padding
+        self.padding_mode = mode
+        if not isinstance(padding, str):
+            self.padding = each_axis(name, "padding", padding, axes, 0)
+            totals = [2 * n for n in self.padding]
+        elif padding == "same":
+            if self.stride != (1,) * axes:
+                raise InputError(f"{name}: padding 'same' needs stride 1, got stride {self.stride}")
+            totals = [d * (k - 1) for k, d in zip(self.kernel_size, self.dilation, strict=True)]
+        elif padding == "valid":
+            totals = [0] * axes
+        else:
+            raise InputError(
+                f"{name}: expected padding to be 'same', 'valid' or numbers, got {padding!r}"
+            )
+        self._ends = [(total // 2, total - total // 2) for total in totals]
+
+    def _prepared(self, x: Any) -> tuple[Any, Any]:
+        """The input, and the zeros to put at its ends; what is no zero is there already."""
         shape, axes = shape_of(x), self._axes
         if len(shape) not in (axes + 1, axes + 2) or shape[-axes - 1] != self.in_channels:
             expected = f"({self.in_channels}, {self._shape})"
             raise wrong_input(self, f"(N, {expected[1:]} or {expected}", x)
+        if self.padding_mode == "zeros":
+            return x, self.padding
+        rest = {"reflect": 1, "circular": 0}.get(self.padding_mode, -math.inf)  # of the image
+        if any(max(ends) + rest > n for ends, n in zip(self._ends, shape[-axes:], strict=True)):
+            raise InputError(
+                f"{title(self)}: expected input that is longer than its padding {self._ends} of "
+                f"mode {self.padding_mode!r}, got shape {shape}"
+            )
+        widths = [(0, 0)] * (len(shape) - axes) + self._ends
+        mode: Any = _MODES[self.padding_mode]
+        return np.pad(x, widths, mode), 0
 
     def extra_repr(self) -> str:
         """The settings that are not as usual."""
         parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"]
         ones, zeros = (1,) * self._axes, (0,) * self._axes
-        usual = {"stride": ones, "padding": zeros, "dilation": ones, "groups": 1}
+        usual: dict[str, Any] = {"stride": ones, "padding": zeros, "dilation": ones, "groups": 1}
+        usual["padding_mode"] = "zeros"
         parts += [
             f"{name}={getattr(self, name)!r}"
             for name, value in usual.items()
@@ -81,9 +117,8 @@ class Conv1d(_Conv):
 
     def forward(self, x: Any) -> Any:
         """(N, C, L) to (N, O, L'), or both without N."""
-        self._check(x)
-        settings = (self.stride, self.padding, self.dilation, self.groups)
-        return conv1d(x, self.weight, self.bias, *settings)
+        x, zeros = self._prepared(x)
+        return conv1d(x, self.weight, self.bias, self.stride, zeros, self.dilation, self.groups)
 
 
 class Conv2d(_Conv):
@@ -94,10 +129,13 @@ class Conv2d(_Conv):
         out_channels: channels O that come out.
         kernel_size: a number or (height, width), like the three that follow.
         stride: from one window to the next.
-        padding: zeros at both ends of an axis; "valid" is 0, "same" keeps the size for stride 1.
+        padding: what is put at both ends of an axis; "valid" is 0, "same" keeps the size for
+            stride 1.
         dilation: from one element of a window to the next.
         groups: C and O are split into so many groups, each convolved by itself.
         bias: add one number per output channel.
+        padding_mode: what the padding is: "zeros", the image mirrored ("reflect"), its edge again
+            and again ("replicate"), or its other end ("circular").
         rng: where the initial numbers come from: even on ±1/√(C/groups · kernel size) as in
             PyTorch.
         dtype: of the parameters; float64 by default.
@@ -115,6 +153,5 @@ class Conv2d(_Conv):
 
     def forward(self, x: Any) -> Any:
         """(N, C, H, W) to (N, O, H', W'), or both without N."""
-        self._check(x)
-        settings = (self.stride, self.padding, self.dilation, self.groups)
-        return conv2d(x, self.weight, self.bias, *settings)
+        x, zeros = self._prepared(x)
+        return conv2d(x, self.weight, self.bias, self.stride, zeros, self.dilation, self.groups)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.nn.checks import check_probability, check_rng
+from tinygrad_edu.nn.checks import check_floats, check_probability, check_rng, numbers
 from tinygrad_edu.nn.module import Module
 from tinygrad_edu.ops.random import dropout
 
@@ -22,7 +22,7 @@ class Dropout(Module):
 
     Raises:
         InputError: if p is no probability.
-        DtypeError: if `rng` is no Generator.
+        DtypeError: if `rng` is no Generator, or at the call if x holds no floats.
 
     Source: N. Srivastava et al., "Dropout" (2014).
     """
@@ -34,7 +34,9 @@ class Dropout(Module):
         self.p, self.rng = p, rng
 
     def forward(self, x: Any) -> Any:
-        """Shape and dtype of x."""
+        """Shape and dtype of x, floats."""
+        x = numbers(self, x)
+        check_floats(self, x)
         return dropout(x, self.p, rng=self.rng) if self.training and self.p else x
 
     def extra_repr(self) -> str:

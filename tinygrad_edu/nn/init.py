@@ -50,8 +50,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """By how much weights must be larger because of what follows them.
 
     Args:
-        nonlinearity: "linear", "conv1d", "conv2d", "sigmoid" (1), "tanh" (5/3), "relu" (√2),
-            "leaky_relu" (√(2/(1 + slope²))) or "selu" (3/4).
+        nonlinearity: "linear", "conv1d", "conv2d", "conv3d", "sigmoid" (1), "tanh" (5/3), "relu"
+            (√2), "leaky_relu" (√(2/(1 + slope²))) or "selu" (3/4).
         param: the slope of "leaky_relu" below 0, by default 0.01.
 
     Raises:
@@ -73,33 +73,33 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 # -- functions of a shape --------------------------------------------------------------------------
 
 
-def zeros(shape: Shape, *, dtype: Any = float) -> Floats:
-    """Zeros."""
+def zeros(shape: Shape, *, rng: Rng = None, dtype: Any = float) -> Floats:
+    """Zeros; like the next two, it takes an `rng` to stand where others do, and draws nothing."""
     return np.zeros(_shape(shape), dtype)
 
 
-def ones(shape: Shape, *, dtype: Any = float) -> Floats:
+def ones(shape: Shape, *, rng: Rng = None, dtype: Any = float) -> Floats:
     """Ones."""
     return np.ones(_shape(shape), dtype)
 
 
-def constant(shape: Shape, value: float, *, dtype: Any = float) -> Floats:
+def constant(shape: Shape, val: float, *, rng: Rng = None, dtype: Any = float) -> Floats:
     """One number everywhere."""
-    return np.full(_shape(shape), value, dtype)
+    return np.full(_shape(shape), val, dtype)
 
 
 def uniform(
-    shape: Shape, low: float = 0.0, high: float = 1.0, *, rng: Rng = None, dtype: Any = float
+    shape: Shape, a: float = 0.0, b: float = 1.0, *, rng: Rng = None, dtype: Any = float
 ) -> Floats:
-    """Numbers drawn evenly from [low, high).
+    """Numbers drawn evenly from [a, b).
 
     Raises:
-        InputError: if `low` is above `high`.
+        InputError: if `a` is above `b`.
         DtypeError: if `rng` is no Generator.
     """
-    if not low <= high:
-        raise InputError(f"init.uniform: expected low <= high, got low={low}, high={high}")
-    return check_rng("init.uniform", rng).uniform(low, high, _shape(shape)).astype(dtype)
+    if not a <= b:
+        raise InputError(f"init.uniform: expected a <= b, got a={a}, b={b}")
+    return check_rng("init.uniform", rng).uniform(a, b, _shape(shape)).astype(dtype)
 
 
 def normal(

@@ -180,20 +180,28 @@ class Unflatten(Module):
 
     Args:
         dim: which axis.
-        sizes: of the axes that it becomes.
+        unflattened_size: of the axes that it becomes; one may be -1, which is what is left.
+
+    Raises:
+        InputError: at the call, if there is no such axis or its length does not fit.
     """
 
-    def __init__(self, dim: int, sizes: tuple[int, ...]) -> None:
-        self.dim, self.sizes = dim, tuple(sizes)
+    def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
+        self.dim, self.unflattened_size = dim, tuple(unflattened_size)
 
     def forward(self, x: Any) -> Any:
         """The same numbers with more axes."""
-        shape = shape_of(x)
-        dim = self.dim % max(len(shape), 1)
-        if not (dim < len(shape) and shape[dim] == math.prod(self.sizes)):
-            raise wrong_input(self, f"with {math.prod(self.sizes)} along axis {self.dim}", x)
-        return x.reshape((*shape[:dim], *self.sizes, *shape[dim + 1 :]))
+        shape, axis = shape_of(x), self.dim
+        if not -len(shape) <= axis < len(shape):
+            raise wrong_input(self, f"with an axis {axis}", x)
+        axis %= len(shape)
+        known = math.prod(n for n in self.unflattened_size if n != -1)
+        left = shape[axis] // max(known, 1)
+        sizes = tuple(left if n == -1 else n for n in self.unflattened_size)
+        if math.prod(sizes) != shape[axis]:
+            raise wrong_input(self, f"whose axis {axis} divides into {self.unflattened_size}", x)
+        return x.reshape((*shape[:axis], *sizes, *shape[axis + 1 :]))
 
     def extra_repr(self) -> str:
         """The axes."""
-        return f"dim={self.dim}, sizes={self.sizes}"
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

@@ -2,7 +2,7 @@
 
 Each is the function of the same name in `tg`, which has its formula. `reduction` is "mean", "sum"
 or "none" (a loss per element or example). The mean of an empty batch does not exist, and is
-refused.
+refused. PyTorch's `size_average` and `reduce`, which it gave up long ago, are not here.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_edu.backward import plain
 from tinygrad_edu.errors import InputError
-from tinygrad_edu.nn.checks import title
-from tinygrad_edu.nn.module import Module
+from tinygrad_edu.nn.checks import check_probability, numbers, title
+from tinygrad_edu.nn.module import Buffer, Module
 from tinygrad_edu.ops import classification, likelihoods, losses
-from tinygrad_edu.ops.losses import check_reduction
+from tinygrad_edu.ops.activations import softplus
+from tinygrad_edu.ops.losses import check_reduction, reduced
 
 
 class _Loss(Module):
@@ -35,13 +37,22 @@ class _Loss(Module):
 
     def _check(self, x: Any) -> Any:
         """An array of predictions as it is, numbers as an array."""
-        x = x if hasattr(x, "shape") else np.asarray(x)
+        x = numbers(self, x)
         if self.reduction == "mean" and not x.size:
             raise InputError(
                 f"{title(self)}: expected at least one example, got an empty batch of shape "
                 f"{x.shape}, whose mean does not exist; leave it out, or use reduction='sum'"
             )
         return x
+
+    def _buffer(self, name: str, weight: Any) -> Buffer | None:
+        """A weight as in PyTorch: a buffer, which is saved and loaded."""
+        if isinstance(weight, str):
+            raise InputError(
+                f"{type(self).__name__}: expected {name} to be numbers, got {weight!r}; a "
+                f"reduction is named: reduction={weight!r}"
+            )
+        return None if weight is None else Buffer(weight, dtype=float)
 
     def extra_repr(self) -> str:
         """The reduction, if it is not the usual one."""
@@ -77,6 +88,8 @@ class HuberLoss(_Loss):
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction)
+        if not delta > 0:
+            raise InputError(f"HuberLoss: expected delta > 0, got {delta}")
         self.delta = delta
 
     def forward(self, x: Any, y: Any) -> Any:
@@ -94,6 +107,8 @@ class SmoothL1Loss(_Loss):
 
     def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
         super().__init__(reduction)
+        if not beta >= 0:
+            raise InputError(f"SmoothL1Loss: expected beta >= 0, got {beta}")
         self.beta = beta
 
     def forward(self, x: Any, y: Any) -> Any:
@@ -125,40 +140,108 @@ class CrossEntropyLoss(_Loss):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(reduction)
-        self.weight = None if weight is None else np.asarray(weight)
+        check_probability(self, "label_smoothing", label_smoothing)
+        self.weight = self._buffer("weight", weight)
         self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
 
     def forward(self, logits: Any, labels: Any) -> Any:
         """Logits (N, C), and integers (N,) below C or probabilities (N, C)."""
-        settings = (self.reduction, self.weight, self.ignore_index, self.label_smoothing)
-        logits = self._check(logits)
-        return classification.cross_entropy(logits, _labels(labels), *settings)
+        weight = None if self.weight is None else self.weight.data
+        settings = (self.reduction, weight, self.ignore_index, self.label_smoothing)
+        logits, labels = self._check(logits), _array(labels)
+        _check_rows(self, logits, labels, labels.shape in (logits.shape, logits.shape[:1]))
+        if labels.ndim == 2:
+            _check_unit(self, "probabilities", labels)
+        return classification.cross_entropy(logits, labels, *settings)
 
 
 class NLLLoss(_Loss):
-    """-log_probs at the labels; after `LogSoftmax` the same as `CrossEntropyLoss`."""
+    """-log_probs at the labels; after `LogSoftmax` the same as `CrossEntropyLoss`.
+
+    Args:
+        weight: (C,), how much an example of each class counts, in the mean too; or None.
+        ignore_index: a label whose examples do not count; None as in `CrossEntropyLoss`.
+        reduction: "mean", "sum" or "none".
+    """
+
+    def __init__(
+        self, weight: Any = None, ignore_index: int | None = None, reduction: str = "mean"
+    ) -> None:
+        super().__init__(reduction)
+        self.weight, self.ignore_index = self._buffer("weight", weight), ignore_index
 
     def forward(self, log_probs: Any, labels: Any) -> Any:
         """Logarithms of probabilities (N, C), and integers (N,) below C."""
-        log_probs = self._check(log_probs)
-        return classification.nll_loss(log_probs, _labels(labels), self.reduction)
+        log_probs, labels = self._check(log_probs), plain(_array(labels))
+        _check_rows(self, log_probs, labels, labels.shape == log_probs.shape[:1])
+        if self.weight is None and self.ignore_index is None:
+            return classification.nll_loss(log_probs, labels, self.reduction)
+        kept = labels != self.ignore_index
+        labels = np.where(kept, labels, 0)
+        each = classification.nll_loss(log_probs, labels, "none")
+        share = kept.astype(each.dtype)
+        if self.weight is not None:
+            if self.weight.shape != log_probs.shape[1:]:
+                raise InputError(
+                    f"{title(self)}: expected a weight for each of {log_probs.shape[1]} classes, "
+                    f"got shape {self.weight.shape}"
+                )
+            share *= self.weight.data[labels]
+        if self.reduction == "mean":
+            return np.sum(each * share) / (share.sum() or 1)  # nothing counts: the mean is 0
+        return reduced(each * share, self.reduction)
 
 
 class BCELoss(_Loss):
-    """-y log p - (1 - y) log(1 - p), from probabilities. See `tg.binary_cross_entropy`."""
+    """-y log p - (1 - y) log(1 - p), from probabilities. See `tg.binary_cross_entropy`.
+
+    Args:
+        weight: broadcasts to the losses, each of which is multiplied by it; or None.
+        reduction: "mean" over all elements, "sum" or "none".
+    """
+
+    def __init__(self, weight: Any = None, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        self.weight = self._buffer("weight", weight)
 
     def forward(self, p: Any, y: Any) -> Any:
         """Probabilities and targets between 0 and 1 (...), of one shape."""
-        return classification.binary_cross_entropy(self._check(p), y, self.reduction)
+        p, y = self._check(p), _array(y)
+        _check_unit(self, "probabilities", p)
+        _check_unit(self, "targets", y)
+        if self.weight is None:
+            return classification.binary_cross_entropy(p, y, self.reduction)
+        each = classification.binary_cross_entropy(p, y, "none")
+        return reduced(each * _fitting(self, "weight", each), self.reduction)
 
 
 class BCEWithLogitsLoss(_Loss):
-    """`BCELoss` of sigmoid(z), without its rounding: softplus(z) - y z."""
+    """`BCELoss` of sigmoid(z), without its rounding: softplus(z) - y z.
+
+    Args:
+        weight: broadcasts to the losses, each of which is multiplied by it; or None.
+        reduction: "mean" over all elements, "sum" or "none".
+        pos_weight: broadcasts to the losses: how much a target of 1 counts, where a target of 0
+            counts 1; or None.
+    """
+
+    def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None) -> None:
+        super().__init__(reduction)
+        self.weight = self._buffer("weight", weight)
+        self.pos_weight = self._buffer("pos_weight", pos_weight)
 
     def forward(self, z: Any, y: Any) -> Any:
         """Logits and targets between 0 and 1 (...), of one shape."""
-        z = self._check(z)
-        return classification.binary_cross_entropy_with_logits(z, y, self.reduction)
+        z, y = self._check(z), _array(y)
+        _check_unit(self, "targets", y)
+        if self.weight is None and self.pos_weight is None:
+            return classification.binary_cross_entropy_with_logits(z, y, self.reduction)
+        each = classification.binary_cross_entropy_with_logits(z, y, "none")
+        if self.pos_weight is not None:  # -log sigmoid(z) = softplus(-z) counts so many times
+            each = each + (_fitting(self, "pos_weight", each) - 1) * y * softplus(-z)
+        if self.weight is not None:
+            each = each * _fitting(self, "weight", each)
+        return reduced(each, self.reduction)
 
 
 # -- likelihoods -----------------------------------------------------------------------------------
@@ -197,9 +280,40 @@ class GaussianNLLLoss(_Loss):
     def forward(self, x: Any, y: Any, var: Any) -> Any:
         """Predicted means, targets, predicted variances (...)."""
         settings = (self.full, self.eps, self.reduction)
-        return likelihoods.gaussian_nll_loss(self._check(x), y, var, *settings)
+        return likelihoods.gaussian_nll_loss(self._check(x), y, _array(var), *settings)
 
 
-def _labels(labels: Any) -> Any:
-    """A list of labels as an array."""
-    return labels if hasattr(labels, "shape") else np.asarray(labels)
+def _array(y: Any) -> Any:
+    """A list of targets as an array."""
+    return y if hasattr(y, "shape") else np.asarray(y)
+
+
+def _fitting(loss: Module, name: str, each: Any) -> Any:
+    """A weight in the dtype of the losses, whose shape it must not enlarge."""
+    weight = getattr(loss, name).data
+    sizes = zip(weight.shape[::-1], each.shape[::-1], strict=False)
+    if weight.ndim > each.ndim or any(n not in (1, m) for n, m in sizes):
+        raise InputError(
+            f"{title(loss)}: expected a {name} that broadcasts to the losses {each.shape}, got "
+            f"shape {weight.shape}"
+        )
+    return weight.astype(each.dtype)
+
+
+def _check_rows(loss: Module, scores: Any, labels: Any, fits: bool) -> None:
+    """A row of scores for each example, and labels that fit."""
+    if scores.ndim != 2 or not fits:
+        raise InputError(
+            f"{title(loss)}: expected scores (N, C) and labels (N,), got shapes {scores.shape} and "
+            f"{labels.shape}; where there are more axes, the classes last, make rows of them: "
+            "scores.reshape((-1, C)) and labels.reshape(-1)"
+        )
+
+
+def _check_unit(loss: Module, what: str, x: Any) -> None:
+    """Numbers between 0 and 1; NaN may pass, so that `nn.fit` can tell where it came from."""
+    x = plain(x)
+    if isinstance(x, np.ndarray) and x.size and (x.min() < 0 or x.max() > 1):
+        raise InputError(
+            f"{title(loss)}: expected {what} between 0 and 1, got {x.min()} to {x.max()}"
+        )

@@ -11,6 +11,7 @@ import numpy as np
 
 from tinygrad_edu.errors import DtypeError, InputError
 from tinygrad_edu.mode import scope
+from tinygrad_edu.nn.checks import title
 from tinygrad_edu.tensor import Tensor
 
 
@@ -106,27 +107,40 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__}: write its method forward(self, ...)")
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        """Run `forward` in a scope of the module's name."""
+        """Run `forward` in a scope of the module's name; an error in it gets a note of where."""
         if not self._named:  # modules may have been appended to a list since it was assigned
             self._name_parts()
             self._named = True
         with _scope(self._name or type(self).__name__):
-            return self.forward(*args, **options)
+            try:
+                return self.forward(*args, **options)
+            except Exception as error:
+                _say_where(error, self)
+                raise
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name, value in vars(cls).items():
+            if isinstance(value, Module | Parameter | Buffer):
+                raise InputError(
+                    f"{cls.__name__}.{name}: an attribute of the class would be shared by all its "
+                    "modules and belong to none; assign it to self in __init__"
+                )
 
     def __setattr__(self, name: str, value: Any) -> None:
-        title = f"{type(self).__name__}.{name}"
+        place = f"{type(self).__name__}.{name}"
+        if (not name or "." in name) and any(_parts(name, value)):
+            raise InputError(f"{place}: expected a name without '.', got {name!r}")
         if isinstance(vars(self).get(name), Parameter | Buffer) and not (
             value is None or isinstance(value, Parameter | Buffer)
         ):
             raise DtypeError(
-                f"{title}: expected a Parameter, which is there now, got {type(value).__name__}; "
+                f"{place}: expected a Parameter, which is there now, got {type(value).__name__}; "
                 f"assign new numbers to {name}.data, or a new nn.Parameter"
             )
         for path, part in _parts(name, value):
             if isinstance(part, Module) and any(module is self for module in part.modules()):
-                raise InputError(
-                    f"{title}: a module cannot be inside itself; pass what it needs to forward"
-                )
+                raise InputError(f"{place}: {_INSIDE_ITSELF}")
             if type(part) is Tensor and part.is_leaf and part.requires_grad:
                 raise InputError(
                     f"{type(self).__name__}.{path}: expected an nn.Parameter, got a Tensor that "
@@ -137,7 +151,7 @@ class Module:
 
     def _name_parts(self, *attributes: str) -> None:
         """Call what it holds after where it is, unless it has a name already."""
-        for attribute in attributes or vars(self):
+        for attribute in attributes or [*vars(self)]:
             for path, part in _parts(attribute, vars(self)[attribute]):
                 if isinstance(part, Module) and not part._name:
                     object.__setattr__(part, "_name", path)
@@ -202,19 +216,30 @@ class Module:
 
     def _tensors(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
         """Parameters and buffers by every path: one that two modules share comes twice."""
-        stack: list[tuple[str, Module | Tensor]] = [(prefix, self)]
+        stack: list[tuple[str, Module | Tensor, tuple[int, ...]]] = [(prefix, self, ())]
         while stack:
-            path, part = stack.pop()
+            path, part, outer = stack.pop()
             if isinstance(part, Parameter | Buffer):
                 yield path, part
             elif isinstance(part, Module):
-                dot = f"{path}." if path else ""
-                stack.extend(reversed([(dot + name, inner) for name, inner in part._own()]))
+                if id(part) in outer:  # appended to a list since that was assigned
+                    raise InputError(f"{path}: {_INSIDE_ITSELF}")
+                dot, outer = f"{path}." if path else "", (*outer, id(part))
+                stack.extend(reversed([(dot + name, inner, outer) for name, inner in part._own()]))
 
     # -- what can be done to all of it -------------------------------------------------------
 
     def train(self, mode: bool = True) -> Self:
-        """Switch everything in it to training, or with False to evaluation."""
+        """Switch everything in it to training, or with False to evaluation.
+
+        Raises:
+            DtypeError: if `mode` is neither.
+        """
+        if not isinstance(mode, bool | np.bool):
+            raise DtypeError(
+                f"train: expected True or False, got {type(mode).__name__}; it switches between "
+                "training and evaluation, and nn.fit is what trains"
+            )
         for module in self.modules():
             module.training = mode
         return self
@@ -283,7 +308,7 @@ class Module:
             lists = zip(("missing: ", "unexpected: "), mismatch, strict=True)
             raise InputError(
                 f"load_state_dict: expected the state of this {type(self).__name__}; "
-                + "; ".join(what + ", ".join(paths) for what, paths in lists if paths)
+                + "; ".join(what + _listed(paths) for what, paths in lists if paths)
                 + "; build the model as it was saved, or pass strict=False"
             )
         found: dict[int, tuple[str, Any]] = {}
@@ -304,10 +329,11 @@ class Module:
 
     def __repr__(self) -> str:
         """The modules in it, the shapes of their parameters, and how many numbers these are."""
+        parameters = [*self.parameters()]
         lines = self._lines("")
         if len(lines) > 1:
-            frozen = sum(p.size for p in self.parameters() if not p.requires_grad)
-            total = f"{sum(p.size for p in self.parameters()):,} parameters"
+            frozen = sum(p.size for p in parameters if not p.requires_grad)
+            total = _counted(sum(p.size for p in parameters))
             lines.append(total + (f", {frozen:,} of them frozen" if frozen else ""))
         return "\n".join(lines)
 
@@ -315,7 +341,7 @@ class Module:
         own = [(name, part) for name, part in self._own() if isinstance(part, Parameter)]
         shapes = ", ".join(f"{name} {part.shape}" for name, part in own)
         count = sum(part.size for _, part in own)
-        note = f"  # {shapes}: {count:,} parameters" if own else ""
+        note = f"  # {shapes}: {_counted(count)}" if own else ""
         head = f"{label}{type(self).__name__}({self.extra_repr()}"
         inner = [
             f"  {line}"
@@ -329,7 +355,8 @@ class Module:
         return ""
 
 
-_HOLDERS = (Module, Tensor, list, tuple, dict)
+_HOLDERS = (Module, Tensor, list, tuple, dict, set, frozenset)
+_INSIDE_ITSELF = "a module cannot be inside itself; pass what it needs to forward"
 # Blocks have no state of their own, so every module of a name may use the same one.
 _scope = lru_cache(maxsize=4096)(scope)
 
@@ -344,17 +371,36 @@ def _parts(name: str, value: Any) -> Iterator[tuple[str, Module | Tensor]]:
         elif isinstance(part, list | tuple):
             stack.extend(reversed([(f"{path}.{i}", inner) for i, inner in enumerate(part)]))
         elif isinstance(part, dict):
-            for key in part:
-                if "." in str(key):
+            for key, inner in part.items():
+                if "." in str(key) and any(_parts("", inner)):
                     raise InputError(f"{path}: expected keys without '.', got {key!r}")
             stack.extend(reversed([(f"{path}.{key}", inner) for key, inner in part.items()]))
+        elif isinstance(part, set | frozenset) and any(
+            isinstance(x, Module | Tensor) for x in part
+        ):
+            raise InputError(f"{path}: expected a list, got a set, which has no order for names")
+
+
+def _listed(paths: list[str], most: int = 5) -> str:
+    more = f" and {len(paths) - most} more" if len(paths) > most else ""
+    return ", ".join(map(str, paths[:most])) + more
+
+
+def _counted(parameters: int) -> str:
+    return f"{parameters:,} parameter{'' if parameters == 1 else 's'}"
+
+
+def _say_where(error: Exception, module: Module) -> None:
+    """Add where in the model it was raised, if the message does not say so."""
+    if not hasattr(error, "__notes__") and type(module).__name__ not in str(error):
+        error.add_note(f"in {title(module)}")
 
 
 def _fitting(path: str, tensor: Tensor, value: Any) -> np.ndarray[Any, Any]:
     """An array to be loaded, in the dtype of what it is loaded into."""
     array = np.asarray(value.numpy() if isinstance(value, Tensor) else value)
-    kinds = {"f": "float", "i": "integer", "u": "integer", "b": "bool"}
-    if kinds.get(array.dtype.kind) != kinds.get(tensor.dtype.kind):
+    kind, wanted = (dtype.kind.replace("u", "i") for dtype in (array.dtype, tensor.dtype))
+    if kind != wanted:
         raise DtypeError(
             f"load_state_dict: {path}: expected dtype {tensor.dtype}, got {array.dtype}"
         )

@@ -53,7 +53,7 @@ class Perceptron(Sequential):
         parts: dict[str, Module] = {
             "linear": Linear(in_features, out_features, bias, rng=rng, dtype=dtype)
         }
-        f = activation_of(activation)
+        f = activation_of(self, activation)
         super().__init__(parts if f is None else {**parts, "activation": f})
 
 
@@ -67,7 +67,8 @@ class MLP(Sequential):
     Args:
         widths: numbers per example that go in, of each hidden layer, and that come out.
         activation: between layers: a name ("relu", "tanh", "sigmoid", "identity", ...), a module
-            class such as `nn.GELU`, a module, or a list with one for each hidden layer.
+            class such as `nn.GELU`, a module (which all then share), or a list with one for each
+            hidden layer.
         output: after the last layer, likewise; by default nothing, for losses take logits.
         bias: whether layers add one.
         init: how weights are drawn, a function of `nn.init`.
@@ -90,7 +91,7 @@ class MLP(Sequential):
         rng: Rng = None,
         dtype: Any = float,
     ) -> None:
-        if len(widths) < 2:
+        if not hasattr(widths, "__len__") or len(widths) < 2:
             raise InputError(f"MLP: expected widths of at least two layers, got {widths!r}")
         hidden = len(widths) - 2
         several = isinstance(activation, list | tuple)
@@ -103,7 +104,7 @@ class MLP(Sequential):
         parts: list[Module] = []
         for n_in, n_out, choice in zip(widths, widths[1:], [*between, output], strict=False):
             parts.append(Linear(n_in, n_out, bias, init=init, rng=rng, dtype=dtype))
-            f = activation_of(choice)
+            f = activation_of(self, choice)
             parts += [] if f is None else [f]
         super().__init__(*parts)
 

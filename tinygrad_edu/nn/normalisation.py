@@ -10,7 +10,14 @@ import numpy as np
 
 from tinygrad_edu.errors import InputError
 from tinygrad_edu.nn import init
-from tinygrad_edu.nn.checks import check_sizes, shape_of, title, wrong_input
+from tinygrad_edu.nn.checks import (
+    check_floats,
+    check_probability,
+    check_sizes,
+    shape_of,
+    title,
+    wrong_input,
+)
 from tinygrad_edu.nn.module import Buffer, Module, Parameter
 from tinygrad_edu.ops.normalisation import batch_norm, layer_norm, rms_norm
 
@@ -27,6 +34,7 @@ class _OverFeatures(Module):
         if shape[max(len(shape) - len(self.normalized_shape), 0) :] != self.normalized_shape:
             sizes = ", ".join(map(str, self.normalized_shape))
             raise wrong_input(self, f"(..., {sizes})", x)
+        check_floats(self, x)
 
     def extra_repr(self) -> str:
         """The settings."""
@@ -36,9 +44,16 @@ class _OverFeatures(Module):
 
 
 def _sizes(layer: Module, shape: Any) -> tuple[int, ...]:
-    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    sizes = tuple(shape) if isinstance(shape, list | tuple) else (shape,)
+    if not sizes:
+        raise InputError(f"{type(layer).__name__}: expected normalized_shape to have an axis")
     check_sizes(layer, **{f"normalized_shape[{i}]": size for i, size in enumerate(sizes)})
     return sizes
+
+
+def _check_eps(layer: Module, eps: Any) -> None:
+    if not isinstance(eps, int | float | np.floating) or not eps >= 0:
+        raise InputError(f"{type(layer).__name__}: expected eps to be 0 or more, got {eps!r}")
 
 
 class LayerNorm(_OverFeatures):
@@ -57,9 +72,12 @@ class LayerNorm(_OverFeatures):
 
     Raises:
         InputError: if a size is not positive, or at the call if the input does not end with them.
+        DtypeError: at the call, if the input holds no floats.
 
     Source: J. Ba, J. Kiros, G. Hinton, "Layer Normalization" (2016).
     """
+
+    eps: float
 
     def __init__(
         self,
@@ -71,6 +89,7 @@ class LayerNorm(_OverFeatures):
         dtype: Any = float,
     ) -> None:
         shape = _sizes(self, normalized_shape)
+        _check_eps(self, eps)
         self.normalized_shape, self.eps, self.elementwise_affine = shape, eps, elementwise_affine
         self.weight = Parameter(init.ones(shape, dtype=dtype)) if elementwise_affine else None
         has_bias = elementwise_affine and bias
@@ -79,7 +98,7 @@ class LayerNorm(_OverFeatures):
     def forward(self, x: Any) -> Any:
         """Shape of x."""
         self._check(x)
-        return layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps or 0.0)
+        return layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
 
 class RMSNorm(_OverFeatures):
@@ -96,6 +115,7 @@ class RMSNorm(_OverFeatures):
 
     Raises:
         InputError: if a size is not positive, or at the call if the input does not end with them.
+        DtypeError: at the call, if the input holds no floats.
 
     Source: B. Zhang, R. Sennrich, "Root Mean Square Layer Normalization" (2019).
     """
@@ -109,6 +129,7 @@ class RMSNorm(_OverFeatures):
         dtype: Any = float,
     ) -> None:
         shape = _sizes(self, normalized_shape)
+        _check_eps(self, 0 if eps is None else eps)
         self.normalized_shape, self.eps, self.elementwise_affine = shape, eps, elementwise_affine
         self.weight = Parameter(init.ones(shape, dtype=dtype)) if elementwise_affine else None
 
@@ -131,16 +152,16 @@ class _BatchNorm(Module):
         affine: bool = True,
         track_running_stats: bool = True,
         *,
+        bias: bool = True,
         dtype: Any = float,
     ) -> None:
         check_sizes(self, num_features=num_features)
-        if momentum is not None and not 0 <= momentum <= 1:
-            raise InputError(
-                f"{type(self).__name__}: expected momentum between 0 and 1, or None, got {momentum}"
-            )
+        check_probability(self, "momentum", 0 if momentum is None else momentum)
+        _check_eps(self, eps)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.weight = Parameter(init.ones(num_features, dtype=dtype)) if affine else None
-        self.bias = Parameter(init.zeros(num_features, dtype=dtype)) if affine else None
+        has_bias = affine and bias
+        self.bias = Parameter(init.zeros(num_features, dtype=dtype)) if has_bias else None
         self.track_running_stats = track_running_stats
         if track_running_stats:
             self.running_mean = Buffer(init.zeros(num_features, dtype=dtype))
@@ -153,11 +174,12 @@ class _BatchNorm(Module):
         if len(shape) not in self._inputs or shape[1] != self.num_features:
             shapes = " or ".join(self._inputs.values()).replace("C", str(self.num_features))
             raise wrong_input(self, shapes, x)
-        own = self.training or not self.track_running_stats
-        if own and x.size <= self.num_features:
+        check_floats(self, x)
+        if x.size <= self.num_features and (self.training or not self.track_running_stats):
             raise InputError(
-                f"{title(self)}: expected more than one number per channel in training, got shape "
-                f"{shape}; in evaluation call model.eval()"
+                f"{title(self)}: expected more than one number per channel, got shape {shape}, "
+                "which has no variance"
+                + ("; in evaluation call model.eval()" if self.track_running_stats else "")
             )
         if not self.track_running_stats:
             return batch_norm(x, None, None, self.weight, self.bias, True, eps=self.eps)
@@ -197,6 +219,7 @@ class BatchNorm2d(_BatchNorm):
         momentum: how much a batch counts in the running statistics; None for a plain average.
         affine: whether there are weight and bias.
         track_running_stats: keep running statistics; otherwise the batch's are used always.
+        bias: whether there is a bias, if `affine`.
         dtype: of parameters and buffers; float64 by default.
 
     Attributes:
@@ -209,6 +232,7 @@ class BatchNorm2d(_BatchNorm):
     Raises:
         InputError: if a size is not positive; at the call if the input does not fit, or in
             training if there is one number per channel.
+        DtypeError: at the call, if the input holds no floats.
 
     Source: S. Ioffe, C. Szegedy, "Batch Normalization" (2015), algorithms 1 and 2.
     """

@@ -10,7 +10,15 @@ from tinygrad_edu.backward import plain
 from tinygrad_edu.errors import DtypeError, InputError
 from tinygrad_edu.mode import scope
 from tinygrad_edu.nn.cells import Array, Gated, Kind, LongShortTerm, Simple, State, Weights
-from tinygrad_edu.nn.checks import check_probability, check_rng, check_sizes, title, wrong_input
+from tinygrad_edu.nn.checks import (
+    check_floats,
+    check_probability,
+    check_rng,
+    check_sizes,
+    shape_of,
+    title,
+    wrong_input,
+)
 from tinygrad_edu.nn.linear import Rng, default_uniform
 from tinygrad_edu.nn.module import Parameter
 from tinygrad_edu.ops.random import dropout
@@ -155,12 +163,11 @@ class _Layers(Kind):
 
     def _time_first(self, x: Any) -> tuple[Array, bool]:
         """The input as (T, N, input_size), and whether it was a single sequence."""
-        shape: tuple[int, ...] = getattr(x, "shape", ())
+        shape = shape_of(x)
         usual = f"(N, T, {self.input_size})" if self.batch_first else f"(T, N, {self.input_size})"
         if len(shape) not in (2, 3) or shape[-1] != self.input_size or 0 in shape:
             raise wrong_input(self, f"{usual} or (T, {self.input_size}), with T, N >= 1", x)
-        if x.dtype.kind != "f":
-            raise DtypeError(f"{title(self)}: expected floats, got dtype {x.dtype}")
+        check_floats(self, x)
         if len(shape) == 2:
             return np.expand_dims(x, 1), True
         return (np.swapaxes(x, 0, 1) if self.batch_first else x), False

@@ -127,8 +127,9 @@ def _with_running(x: Array, mean: Array, variance: Array, w: Array, b: Array, ep
             "batch_norm: expected running_mean and running_var, of which there are none; or pass "
             "training=True"
         )
-    mean, variance = (  # not in a wider dtype than x
-        _per_channel("batch_norm", name, as_array(value), x).astype(x.dtype)
+    dtype = x.dtype if x.dtype.kind == "f" else float  # not wider than x, but never integers
+    mean, variance = (
+        _per_channel("batch_norm", name, as_array(value), x).astype(dtype)
         for name, value in (("running_mean", mean), ("running_var", variance))
     )
     scale = 1 / np.sqrt(variance + eps)

@@ -200,7 +200,7 @@ def dropout(
     if not training:
         return x
     kept = _check_rng("dropout", rng).random(x.shape, dtype=np.float32) >= p
-    factor = np.multiply(kept, 1 / (1 - p) if p < 1 else 0.0, dtype=x.dtype)
+    factor = np.asarray(np.multiply(kept, 1 / (1 - p) if p < 1 else 0.0, dtype=x.dtype))
     factor.flags.writeable = False  # so that the graph keeps it without a copy
     return safe_multiply(x, factor)
 
