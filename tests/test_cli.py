@@ -1,5 +1,6 @@
 import os
 import re
+import signal
 import subprocess
 import sys
 import textwrap
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import tinygrad_edu as tg
-from tinygrad_edu import cli, coverage, demo
+from tinygrad_edu import cli, commands, coverage, demo
 from tinygrad_edu.data import digits, load_digits
 from tinygrad_edu.data.files import write_aside
 from tinygrad_edu.op import REGISTRY
@@ -830,7 +831,7 @@ def test_train_lists_the_examples(capsys):
 
 
 @pytest.mark.parametrize(
-    "name", ["01", "one_expression", "01_one_expression", "01_one_expression.py"]
+    "name", ["01", "1", "one_expression", "01_ONE_expression", "examples/01_one_expression.py"]
 )
 def test_train_runs_an_example(name, tmp_path):
     done = run_cli("train", name, "--out", str(tmp_path))
@@ -841,3 +842,73 @@ def test_train_suggests_what_may_have_been_meant(capsys):
     status, text = answer(capsys, "train", "digit")
     assert status == 2 and "there is no example 'digit'; did you mean digits" in text
     assert "tinygrad-edu train lists them" in answer(capsys, "train", "zzz")[1]
+
+
+@pytest.fixture
+def examples(monkeypatch, tmp_path):
+    """A folder of examples that a test writes, in place of ours."""
+    folder = tmp_path / "examples"
+    folder.mkdir()
+    (folder / "run_all.py").touch()
+    monkeypatch.setattr(commands, "_examples", lambda: folder)
+    monkeypatch.setattr(sys, "argv", [])
+
+    def write(source):
+        (folder / "01_first.py").write_text(textwrap.dedent(source), encoding="utf-8")
+
+    return write
+
+
+def test_train_outside_of_the_source_says_where_it_looked(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(commands, "__file__", str(tmp_path / "site-packages" / "x" / "commands.py"))
+    monkeypatch.chdir(tmp_path)
+    for arguments in (["train"], ["train", "09"]):
+        status, text = answer(capsys, *arguments)
+        assert status == 2
+        installed, here = tmp_path / "site-packages" / "examples", tmp_path / "examples"
+        assert f"there are no examples in {installed} or {here}: pip does not install" in text
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import matplotlib", "train: 01_first needs matplotlib to go on"),
+        ("from matplotlib.figure import Figure", "pip install 'tinygrad-edu[plot]'"),
+        ("from tinygrad_edu import nn; nn.History([nn.Epoch(*6 * [1.0])]).plot('x.png')",
+         "pip install 'tinygrad-edu[plot]'"),
+    ],
+)  # fmt: skip
+def test_train_names_the_extra_that_an_example_needs(capsys, examples, without, source, message):
+    without("matplotlib")
+    examples(f"print('the figure')\n{source}")
+    status, text = answer(capsys, "train", "1")
+    assert status == 2 and "the figure" in text and message in text
+
+
+def test_train_hides_no_other_import_error(examples):
+    examples("import no_such_module_anywhere")
+    with pytest.raises(ModuleNotFoundError):
+        cli.main(["train", "1"])
+
+
+def test_ctrl_c_ends_an_example_and_not_only_the_training_that_it_is_in(capsys, examples):
+    examples(
+        """
+        import signal
+        import numpy as np
+        import tinygrad_edu as tg
+        from tinygrad_edu import nn, optim
+
+        net = nn.Linear(1, 1, rng=np.random.default_rng(0))
+        press = lambda history: signal.raise_signal(signal.SIGINT)
+        nn.fit(net, [(np.ones((2, 1)), np.ones((2, 1)))], tg.mse_loss,
+               optim.SGD(net.parameters()), 3, metric=None, on_epoch=press, progress=False)
+        print("the next training")
+        """
+    )
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["train", "1"])
+    assert end.value.code == 130
+    assert capsys.readouterr() == ("", "\ntinygrad-edu: stopped\n")
+    assert signal.getsignal(signal.SIGINT) is before

@@ -174,7 +174,17 @@ def test_the_digits_make_90_batches_of_16():
     [
         ((X, Y), {"batch_size": 0}, tg.InputError, r"batch_size must be at least 1, got 0"),
         ((X, Y), {"batch_size": -2}, tg.InputError, r"batch_size must be at least 1, got -2"),
-        ((X, Y), {"batch_size": 2.0}, TypeError, r"integer"),
+        ((X, Y), {"batch_size": 2.0}, tg.DtypeError, r"batch_size must be a whole number, got 2.0"),
+        ((X, Y), {"batch_size": True}, tg.DtypeError, r"a whole number, got True"),
+        (([[1, 2], [3]], [0, 1]), {}, tg.InputError, r"lists of equal lengths; pad the shorter"),
+        (
+            (np.array([None, 1]), Y[:2]),
+            {},
+            tg.DtypeError,
+            r"numbers or texts, got ndarray of dt.*ob",
+        ),
+        ((np.ma.array([1.0, 2.0], mask=[0, 1]), Y[:2]), {}, tg.DtypeError, r"got MaskedArray"),
+        ((tg.Tensor(X, requires_grad=True), Y), {}, tg.GraphError, r"use t.detach\(\)"),
         ((X, Y[:9]), {}, tg.InputError, r"one length N, got \[\(10, 2\), \(9,\)\]"),
         (load_digits(), {}, tg.InputError, r"data.train_images, data.train_labels"),
         ((X, 3.0), {}, tg.InputError, r"got \[\(10, 2\), \(\)\]"),
@@ -182,8 +192,8 @@ def test_the_digits_make_90_batches_of_16():
         ((X[:0], Y[:0]), {}, tg.InputError, r"at least one example, got none"),
         ([], {}, tg.InputError, r"at least one example, got none"),
         ((X, Y), {"batch_size": 11, "drop_last": True}, tg.InputError, r"10 examples make no bat"),
-        ((X, Y), {"shuffle": True}, tg.InputError, r"shuffle=True needs rng=.*got NoneType"),
-        ((X, Y), {"shuffle": True, "rng": 0}, tg.InputError, r"default_rng\(seed\), got int"),
+        ((X, Y), {"shuffle": True}, tg.DtypeError, r"shuffle=True: expected rng.*got NoneType"),
+        ((X, Y), {"shuffle": True, "rng": 0}, tg.DtypeError, r"default_rng\(0\), got int"),
         ({"x": X}, {}, tg.DtypeError, r"a tuple of arrays, or a sequence.*got dict"),
         ("abc", {}, tg.DtypeError, r"got str"),
         (3, {}, tg.DtypeError, r"got int"),
@@ -193,6 +203,24 @@ def test_the_digits_make_90_batches_of_16():
 def test_what_makes_no_batches_is_refused_at_the_call(data, options, error, message):
     with pytest.raises(error, match=message):
         DataLoader(data, **options)
+
+
+def test_tensors_become_arrays():
+    for data in (
+        (tg.Tensor(X), tg.Tensor(Y)),
+        [(tg.Tensor(x), y) for x, y in zip(X, Y, strict=True)],
+    ):
+        ((x, y),) = DataLoader(data, 10)
+        assert type(x) is type(y) is np.ndarray
+        assert np.array_equal(x, X)
+        assert np.array_equal(y, Y)
+    assert np.array_equal(next(iter(DataLoader(tg.Tensor(X), 10)))[0], X)
+
+
+@pytest.mark.parametrize("examples", [[{"x": 1}], [(np.zeros(2), None)]])
+def test_examples_that_are_no_numbers_are_refused(examples):
+    with pytest.raises(tg.DtypeError, match=r"expected arrays of numbers or texts, got .* object"):
+        list(DataLoader(examples))
 
 
 @pytest.mark.parametrize(

@@ -126,9 +126,9 @@ def test_from_the_past_alone_a_label_is_a_coin_toss():
 @pytest.mark.parametrize(
     ("make", "options", "message"),
     [
-        (data.adding_problem, {"count": 0, "length": 5}, r"count of at least 1"),
-        (data.adding_problem, {"count": 3, "length": 1}, r"length of at least 2, got 3 and 1"),
-        (data.neighbours, {"count": 3, "length": 0}, r"length of at least 1"),
+        (data.adding_problem, {"count": 0, "length": 5}, r"count must be at least 1, got 0"),
+        (data.adding_problem, {"count": 3, "length": 1}, r"length must be at least 2, got 1"),
+        (data.neighbours, {"count": 3, "length": 0}, r"length must be at least 1, got 0"),
         (data.neighbours, {"count": 3, "length": 4, "shortest": 0}, r"between 1 and 4, got 0"),
         (data.neighbours, {"count": 3, "length": 4, "shortest": 5}, r"between 1 and 4, got 5"),
     ],
@@ -136,6 +136,36 @@ def test_from_the_past_alone_a_label_is_a_coin_toss():
 def test_sequences_of_impossible_sizes_are_refused(make, options, message):
     with pytest.raises(tg.InputError, match=rf"^{make.__name__}: .*{message}"):
         make(**options, rng=rng())
+
+
+MAKERS = [
+    lambda n, g: data.adding_problem(n, 5, rng=g),
+    lambda n, g: data.adding_problem(5, n, rng=g),
+    lambda n, g: data.neighbours(n, 5, rng=g),
+    lambda n, g: data.neighbours(5, n, rng=g),
+    lambda n, g: data.neighbours(5, 5, shortest=n, rng=g),
+    lambda n, g: data.polarity_sentences(n, rng=g),
+    lambda n, g: data.royal_corpus(n, rng=g),
+    lambda n, g: data.random_table(n, rng=g),
+]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_size_is_a_whole_number(make):
+    for size in (2.5, "3", True):
+        with pytest.raises(tg.DtypeError, match=rf"^\w+: \w+ must be a whole number, got {size!r}"):
+            make(size, rng())
+    for size in (0, -1):
+        with pytest.raises(tg.InputError, match=rf"^\w+: \w+ must be .*1.*, got {size}|at least 2"):
+            make(size, rng())
+    make(np.int64(3), rng())
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_what_draws_needs_a_generator(make):
+    for wrong in (None, 0, np.random):
+        with pytest.raises(tg.DtypeError, match=r"^\w+: expected rng .*default_rng\(0\), got"):
+            make(3, wrong)
 
 
 # --- sentences ------------------------------------------------------------------------------------
@@ -254,11 +284,20 @@ def test_a_test_part_gets_the_numbers_of_the_training_part():
         ([], None, r"expected sentences with words, got \[\]"),
         ([["a"], []], None, r"expected sentences with words, got \[\['a'\], \[\]\]"),
         ([["a"], ["d"]], ["", "a"], r"'d' of sentence 1 is not among `words`"),
+        ([["a", ""]], None, r"expected sentences with words, got \[\['a', ''\]\]"),
+        ([["a"]], ["a", "b"], r"'' first, each once, got \['a', 'b'\]"),
+        ([["a"]], ["", "a", "a"], r"each once, got"),
     ],
 )
 def test_sentences_without_numbers_are_refused(sentences, words, message):
     with pytest.raises(tg.InputError, match=message):
         data.index_words(sentences, words)
+
+
+@pytest.mark.parametrize("sentences", ["abc", ["the film", "was good"]])
+def test_a_text_in_place_of_its_words_is_refused(sentences):
+    with pytest.raises(tg.DtypeError, match=r"expected lists of words, got the text '.*text.split"):
+        data.index_words(sentences)
 
 
 @given(st.text(min_size=1, max_size=50))
@@ -272,3 +311,5 @@ def test_characters_get_numbers_that_stand_for_them(text):
 def test_an_empty_text_is_refused():
     with pytest.raises(tg.InputError, match="expected a text"):
         data.index_characters("")
+    with pytest.raises(tg.DtypeError, match="expected a text, got NoneType"):
+        data.index_characters(None)

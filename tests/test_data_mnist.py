@@ -147,6 +147,25 @@ def test_a_file_that_the_server_does_not_have_is_told(tmp_path, server):
     assert names(tmp_path) == [IMAGES]
 
 
+def test_two_that_fetch_at_once_both_get_whole_files(tmp_path, server):
+    Small, server.files = published(tmp_path)
+    found: list[Any] = []
+    threads = [Thread(target=lambda: found.append(Small(tmp_path, server.url))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [data.train_images.sum() for data in found] == 3 * [found[0].train_images.sum()]
+    assert names(tmp_path) == sorted(ARRAYS)
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path, server):
+    Small, server.files = published(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(DownloadError, match=r"could not be fetched \(.*Not a directory"):
+        Small(tmp_path / "file" / "mnist", server.url)
+
+
 def test_a_download_that_breaks_off_leaves_no_file(tmp_path, server):
     Small, server.files = published(tmp_path)
     server.sent[IMAGES] = 1000

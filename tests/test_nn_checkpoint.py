@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -120,7 +121,7 @@ def test_any_nested_state_comes_back_bit_for_bit(state: Any) -> None:
         try:
             nn.save(state, path)
         except tg.InputError as error:  # {1: x, "1": y}
-            assert "a name for each array" in str(error)
+            assert "a name of its own for each array" in str(error)
             return
         assert same(nn.load(path), state)
     finally:
@@ -236,7 +237,156 @@ def test_a_file_of_weights_is_no_checkpoint_and_says_what_reads_it(tmp_path: Pat
         nn.load_checkpoint(tmp_path / "w", layer)
 
 
+class Reader(nn.Module):
+    """Embedding, normalisation, noise, recurrence: all that has a state of its own, in float32."""
+
+    def __init__(self, generator: np.random.Generator) -> None:
+        super().__init__()
+        self.rng = generator  # an attribute of the same name as that which shuffles
+        options: dict[str, Any] = {"rng": generator, "dtype": np.float32}
+        self.words = nn.Embedding(20, 6, **options)
+        self.norm = nn.LayerNorm(6, dtype=np.float32)
+        self.noise = nn.Dropout(0.3, rng=rng(5))
+        self.cell = nn.GRU(6, 5, **options)
+        self.out = nn.Linear(5, 3, **options)
+
+    def forward(self, x: Any) -> Any:
+        states, _ = self.cell(np.transpose(self.noise(self.norm(self.words(x))), (1, 0, 2)))
+        return self.out(states[-1])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda ps: tg.optim.SGD(ps, lr=0.3, momentum=0.9, nesterov=True, weight_decay=1e-3),
+        lambda ps: tg.optim.RMSprop(ps, lr=0.001, momentum=0.5, centered=True),
+        lambda ps: tg.optim.Adam(ps, lr=0.01),
+        lambda ps: tg.optim.AdamW(ps, lr=0.01),
+    ],
+    ids=["SGD", "RMSprop", "Adam", "AdamW"],
+)
+def test_fit_resumed_with_schedule_history_and_early_stop_is_bit_equal(
+    make: Any, tmp_path: Path
+) -> None:
+    x, y = rng(7).integers(0, 20, (30, 4)), rng(8).integers(0, 3, 30)
+
+    class Run:
+        def __init__(self, seed: int) -> None:
+            self.rng = rng(seed)
+            self.net = Reader(rng(seed + 1))
+            self.optimizer = make(self.net.parameters())
+            self.schedule = tg.optim.LinearWarmup(self.optimizer, 5, then=tg.optim.cosine(60))
+            self.history = nn.History()
+
+        def fit(self, epochs: int) -> None:
+            nn.fit(
+                self.net, tg.data.DataLoader((x, y), 8, shuffle=True, rng=self.rng),
+                tg.cross_entropy, self.optimizer, epochs,
+                test=tg.data.DataLoader((x[:9], y[:9]), 4), schedule=self.schedule,
+                schedule_each="batch", clip_norm=1.0, progress=False, stop=3, history=self.history,
+            )  # fmt: skip
+
+    straight, path = Run(1), tmp_path / "run"
+    straight.fit(2)
+    nn.save_checkpoint(
+        path, straight.net, straight.optimizer, rng=straight.rng, schedule=straight.schedule,
+        history=straight.history,
+    )  # fmt: skip
+    straight.fit(3)
+    resumed = Run(50)
+    resumed.fit(1)
+    more = nn.load_checkpoint(path, resumed.net, resumed.optimizer, rng=resumed.rng)
+    resumed.schedule.load_state_dict(more["schedule"])
+    resumed.history = nn.History(nn.Epoch(*epoch) for epoch in more["history"])
+    resumed.fit(3)
+    assert same(*(everything(run.net, run.optimizer) for run in (resumed, straight)))
+    numbers = [[epoch[:5] for epoch in run.history] for run in (resumed, straight)]
+    assert numbers[0] == numbers[1]
+    assert resumed.net.rng is not resumed.rng
+
+
 # -- files that are not right ----------------------------------------------------------------------
+
+
+def test_no_flipped_bit_is_taken_for_a_number(tmp_path: Path) -> None:
+    net, generator = nn.Sequential(nn.Linear(2, 1, rng=rng()), nn.Dropout(rng=rng(1))), rng(2)
+    optimizer = tg.optim.Adam(net.parameters(), lr=0.1)
+    nn.save_checkpoint(tmp_path / "run", net, optimizer, rng=generator, epoch=3)
+    data, before = (tmp_path / "run").read_bytes(), everything(net, optimizer)
+    stream = generator.bit_generator.state
+    for place in range(0, len(data), 11):
+        damaged = bytearray(data)
+        damaged[place] ^= 1 << place % 8
+        (tmp_path / "run").write_bytes(damaged)
+        # Where the name of the checksum was hit, nothing is compared; the numbers are right then.
+        with contextlib.suppress(tg.AutogradError):
+            nn.load_checkpoint(tmp_path / "run", net, optimizer, rng=generator)
+        assert same(everything(net, optimizer), before)
+        assert generator.bit_generator.state == stream
+
+
+def test_damaged_numbers_are_told(tmp_path: Path) -> None:
+    nn.save({"a": np.arange(3.0)}, tmp_path / "w")
+    data = bytearray((tmp_path / "w").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "w").write_bytes(data)
+    with pytest.raises(tg.InputError, match=r"w .* its numbers are not those that were saved"):
+        nn.load(tmp_path / "w")
+
+
+@pytest.mark.parametrize("part", ["optimizer", "rng", "generators", "more"])
+def test_a_file_that_lacks_a_part_of_a_checkpoint_changes_nothing(
+    part: str, tmp_path: Path
+) -> None:
+    nn.save_checkpoint(tmp_path / "run", nn.Linear(3, 2, rng=rng()))
+    state = nn.load(tmp_path / "run")
+    del state[part]
+    nn.save(state, tmp_path / "run")
+    net = nn.Linear(3, 2, rng=rng(1))
+    before = net.state_dict()
+    with pytest.raises(tg.InputError, match=r"expected a file of nn\.save_checkpoint"):
+        nn.load_checkpoint(tmp_path / "run", net)
+    assert same(net.state_dict(), before)
+
+
+def test_half_a_generator_changes_nothing(tmp_path: Path) -> None:
+    net, generator = nn.Linear(3, 2, rng=rng()), rng()
+    nn.save_checkpoint(tmp_path / "run", net, rng=generator)
+    state = nn.load(tmp_path / "run")
+    del state["rng"]["state"]
+    nn.save(state, tmp_path / "run")
+    other = nn.Linear(3, 2, rng=rng(1))
+    before = other.state_dict()
+    with pytest.raises(tg.InputError, match="rng: expected PCG64's state"):
+        nn.load_checkpoint(tmp_path / "run", other, rng=generator)
+    assert same(other.state_dict(), before)
+
+
+def test_a_link_stays_one_and_its_target_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "latest").symlink_to(tmp_path / "run")
+    nn.save({"a": np.ones(1)}, tmp_path / "latest")
+    assert (tmp_path / "latest").is_symlink()
+    assert same(nn.load(tmp_path / "run"), {"a": np.ones(1)})
+
+
+def test_a_folder_that_is_missing_is_made(tmp_path: Path) -> None:
+    nn.save({"a": np.ones(1)}, tmp_path / "runs" / "first" / "w")
+    assert same(nn.load(tmp_path / "runs" / "first" / "w"), {"a": np.ones(1)})
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda path: nn.save(path, {}), r"nn\.save: expected a Module or a dict.*Path"),
+        (lambda path: nn.save(np.ones(2), path), "got ndarray"),
+        (lambda path: nn.save_checkpoint(path, {}), r"Module for model, got dict: .*\(path, model"),
+        (lambda path: nn.load_checkpoint(path, {}), r"nn\.load_checkpoint: expected a Module"),
+        (lambda path: nn.save_checkpoint(path, network(), rng=0), "expected a Generator .* int"),
+    ],
+)
+def test_what_is_no_model_or_generator_is_refused(call: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(tg.DtypeError, match=message):
+        call(tmp_path / "w")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9, 0.999])
@@ -275,7 +425,7 @@ def test_pickles_are_refused_unread(tmp_path: Path) -> None:
 def test_numbers_that_numpy_lacks_are_named(tmp_path: Path) -> None:
     header = json.dumps({"w": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}).encode()
     (tmp_path / "w").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
-    with pytest.raises(tg.DtypeError, match=r"w: expected numbers that NumPy has, got BF16"):
+    with pytest.raises(tg.DtypeError, match=r"w: expected real numbers as NumPy has, got BF16"):
         nn.load(tmp_path / "w")
 
 
@@ -291,7 +441,9 @@ def test_a_file_that_is_not_there_is_not_found(tmp_path: Path) -> None:
         ({"a": np.array(["x"])}, tg.DtypeError, "a: expected real numbers, got dtype <U1"),
         ({"a": np.array(1j)}, tg.DtypeError, "a: expected real numbers, got dtype complex128"),
         ({1.5: np.ones(1)}, tg.DtypeError, r"expected keys to be texts or integers, got 1\.5"),
-        ({"a": {"b.c": np.ones(1)}, "a.b": {"c": np.ones(1)}}, tg.InputError, r"name 'a\.b\.c'"),
+        ({"a": {"b.c": np.ones(1)}, "a.b": {"c": np.ones(1)}}, tg.InputError, r"'a\.b\.c' twice"),
+        ({"": np.ones(1)}, tg.InputError, "a name of its own for each array, got ''"),
+        ({"__metadata__": np.ones(1)}, tg.InputError, "for each array, got '__metadata__'"),
     ],
 )
 def test_what_cannot_be_stored_is_refused_and_the_old_file_stays(

@@ -2,6 +2,8 @@
 
 import io
 import math
+import re
+import signal
 import sys
 from functools import partial
 from typing import Any
@@ -14,6 +16,7 @@ from tinygrad_edu.data import DataLoader
 from tinygrad_edu.nn.fit import accuracy, evaluate, fit
 from tinygrad_edu.nn.history import Epoch, History
 from tinygrad_edu.nn.module import Module, Parameter
+from tinygrad_edu.optim import cosine
 from tinygrad_edu.optim.algorithms import SGD
 from tinygrad_edu.optim.schedules import LRScheduler
 
@@ -227,7 +230,8 @@ def test_accuracy_is_the_share_of_largest_scores():
     ("outputs", "labels", "message"),
     [
         (np.zeros((3, 2)), np.zeros(2, int), r"got shapes \(3, 2\) and \(2,\) of int64"),
-        (np.zeros((3, 1)), np.zeros((3, 1)), r"\(3, 1\) of float64; .*metric=None"),
+        (np.zeros((3, 1)), np.zeros((3, 1)), r"\(3, 1\) of float64; .*z > 0.*metric=None"),
+        (np.zeros((3, 1)), np.zeros(3, int), r"2 classes or more .* \(3, 1\) and \(3,\) of int64"),
         (np.zeros(3), np.zeros(3), r"got shapes \(3,\) and \(3,\)"),
         (np.zeros((3, 2)), np.zeros(3), r"integer labels.*float64"),
         (np.float64(0), np.int64(0), r"got shapes \(\) and \(\)"),
@@ -321,6 +325,69 @@ def test_ctrl_c_within_an_epoch_keeps_the_steps_and_drops_its_numbers():
     assert np.isfinite(model.W.data).all()
 
 
+@pytest.fixture
+def ctrl_c() -> Any:
+    """Python's own answer to Ctrl-C, whatever runs the tests has put in its place."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield partial(signal.raise_signal, signal.SIGINT)
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
+
+
+def test_ctrl_c_within_a_step_ends_training_after_it(ctrl_c):
+    class Halfway(SGD):
+        steps = 0
+
+        def update(self, p: Any, g: Any, state: Any, options: Any) -> None:
+            self.steps += 1
+            if self.steps == 3:  # of W in the second batch; b comes after it
+                ctrl_c()
+            super().update(p, g, state, options)
+
+    model, twin = Line(), Line()
+    optimizer = Halfway(model.parameters(), lr=0.5)
+    assert quiet(model, loader(), tg.cross_entropy, optimizer, 3).interrupted
+    assert optimizer.steps == 4
+    quiet(twin, [*loader()][:2], tg.cross_entropy, SGD(twin.parameters(), lr=0.5), 1)
+    assert np.array_equal(model.W.data, twin.W.data)
+    assert np.array_equal(model.b.data, twin.b.data)
+
+
+def test_an_error_within_a_step_gives_ctrl_c_back(ctrl_c):
+    class Broken(SGD):
+        def step(self) -> None:
+            raise ZeroDivisionError
+
+    model = Line()
+    with pytest.raises(ZeroDivisionError):
+        quiet(model, loader(), tg.cross_entropy, Broken(model.parameters()), 1)
+
+
+def test_who_handles_ctrl_c_in_another_way_goes_on_doing_so(ctrl_c):
+    seen: list[int] = []
+
+    class Pressed(SGD):
+        def step(self) -> None:
+            ctrl_c()
+            super().step()
+
+    signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
+    model = Line()
+    history = quiet(model, loader(20), tg.cross_entropy, Pressed(model.parameters()), 1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert len(seen) == 2
+    assert not history.interrupted
+
+
+def test_training_in_a_thread_leaves_ctrl_c_alone(ctrl_c):
+    from threading import Thread
+
+    done: list[History] = []
+    thread = Thread(target=lambda: done.append(train(epochs=1)))
+    thread.start()
+    thread.join()
+    assert len(done) == 1
+
+
 def test_an_interrupted_history_can_be_continued():
     def on_epoch(history: History) -> None:
         raise KeyboardInterrupt
@@ -382,6 +449,7 @@ def test_a_loss_that_is_not_finite_names_epoch_batch_and_op():
     assert len(history) == 1
     assert np.isfinite(model.W.data).all()  # the step was not made
     assert "had already made" not in str(error.value)
+    assert "; the inputs of the batch are not finite themselves. Common" in str(error.value)
 
 
 def test_the_first_op_of_several_is_named():
@@ -440,29 +508,46 @@ def test_a_loss_that_is_not_finite_only_once_is_said_to_be_random():
     ("options", "error", "message"),
     [
         ({"epochs": 0}, tg.InputError, r"fit: epochs must be at least 1, got 0"),
-        ({"epochs": 1.5}, TypeError, r"integer"),
+        ({"epochs": 1.5}, tg.DtypeError, r"fit: epochs must be an integer, got 1.5"),
         ({"stop": 0}, tg.InputError, r"at least 1 epoch of patience, got 0"),
         ({"stop": True}, tg.DtypeError, r"a function or a number of epochs, got True"),
         ({"stop": 1.5}, tg.DtypeError, r"got 1.5"),
         ({"clip_norm": 0}, tg.InputError, r"clip_norm must be above 0, got 0"),
         ({"clip_norm": math.nan}, tg.InputError, r"clip_norm must be above 0, got nan"),
         ({"schedule_each": "step"}, tg.InputError, r"must be 'epoch' or 'batch', got 'step'"),
-        ({"data": None}, tg.DtypeError, r"data must be a DataLoader, got NoneType"),
+        ({"data": None}, tg.DtypeError, r"data must be a DataLoader; got None"),
+        (
+            {"loss": tg.nn.CrossEntropyLoss},
+            tg.DtypeError,
+            r"loss must be .* nn.CrossEntropyLoss\(\)",
+        ),
+        ({"loss": "mse"}, tg.DtypeError, r"loss must be a function .*; got 'mse'"),
+        ({"optimizer": SGD}, tg.DtypeError, r"optimizer must be one, such as"),
+        ({"optimizer": 0.1}, tg.DtypeError, r"optimizer must be one, .*; got 0.1"),
+        ({"optimizer": SGD(Line().parameters())}, tg.InputError, r"none of the model's parameters"),
+        ({"schedule": cosine(3)}, tg.DtypeError, r"schedule must have .* optim.LRScheduler\(opt"),
+        ({"history": []}, tg.DtypeError, r"history must be a History; .*nn.History\(nn.Epoch"),
+        ({"model": lambda x: x}, tg.DtypeError, r"model must be a Module; got"),
         ({"data": (X, Y)}, tg.InputError, r"got ndarray of shape \(40, 2\); wrap arrays in a Da"),
         ({"data": [(X,)]}, tg.InputError, r"expected batches \(inputs, ..., targets\), got tuple"),
         ({"data": [(X[:0], Y[:0])]}, tg.InputError, r"one example, got shape \(0,\) in batch 1"),
         ({"data": [(X, Y[0])]}, tg.InputError, r"got shape \(\) in batch 1"),
         ({"data": []}, tg.InputError, r"expected at least one batch, got none"),
         ({"data": iter([(X, Y)])}, tg.InputError, r"list_iterator, .*only once, not in 2 epochs"),
+        ({"test": iter([(X, Y)])}, tg.InputError, r"test is a list_iterator, .*not in 2 epochs"),
+        ({"test": 3}, tg.DtypeError, r"test must be a DataLoader; got 3"),
+        ({"metric": lambda z, y: z}, tg.DtypeError, r"must give one number, got ndarray of shape"),
+        ({"metric": lambda z, y: None}, tg.DtypeError, r"must give one number, got NoneType"),
         ({"loss": lambda z, y: tg.cross_entropy(z, y, "none")}, tg.InputError, r"shape \(8,\).*me"),
         ({"loss": lambda z, y: 1.0}, tg.InputError, r"a Tensor of one number, got float"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_the_first_step(options, error, message):
     model = Line()
-    given: dict[str, Any] = {"data": loader(), "loss": tg.cross_entropy, "epochs": 2, **options}
+    optimizer = SGD(model.parameters(), lr=0.5)
+    given: dict[str, Any] = {"model": model, "data": loader(), "optimizer": optimizer}
     with pytest.raises(error, match=message):
-        quiet(model, optimizer=SGD(model.parameters(), lr=0.5), **given)
+        quiet(**{**given, "loss": tg.cross_entropy, "epochs": 2, **options})
     assert not model.W.data.any()
 
 
@@ -539,39 +624,58 @@ def test_a_bar_on_a_terminal(terminal, capsys):
     assert "3/3" in last
     assert "━" in last
     assert f"loss {history[-1].loss:.4f}" in last
-    assert f"test accuracy {history[-1].test_accuracy:.4f}" in last
+    assert f"test acc {history[-1].test_accuracy:.4f}" in last
     fit(model, data, tg.cross_entropy, SGD(model.parameters(), lr=0.5), 1)
     assert "1/1" in terminal.getvalue().rpartition("epoch")[2]
     assert capsys.readouterr().out == ""
 
 
-def test_a_bar_moves_within_an_epoch(monkeypatch):
+def test_all_numbers_fit_on_a_terminal_of_80_columns(terminal, monkeypatch):
+    import rich.console
+
+    narrow = partial(rich.console.Console, width=80)  # on top of that of the fixture
+    monkeypatch.setattr(rich.console, "Console", narrow)
+    train(epochs=100, progress=True, test=loader(), stop=lambda history: len(history) == 100)
+    last = terminal.getvalue().rpartition("epoch")[2]
+    assert re.search(
+        r"100/100.*━.* loss 0.\d{4}  acc 1.\d{4}  test loss 0.\d{4}  test acc 1.0", last
+    )
+
+
+def test_a_bar_moves_and_tells_the_loss_within_an_epoch():
     from tinygrad_edu.nn.history import _Bar
 
     class Bar:
         def __init__(self) -> None:
-            self.completed = 0.0
+            self.completed, self.description = 0.0, ""
 
         def add_task(self, *_: Any, **__: Any) -> int:
             return 0
 
-        def advance(self, task: int, by: float) -> None:
-            self.completed += by
+        def update(self, task: int, **shown: Any) -> None:
+            self.completed += shown.get("advance", 0)
+            self.description = shown["description"]
 
     bar = Bar()
     shown = _Bar(bar, 3)
     for _ in range(2):
-        shown.batch(loader())
+        shown.batch(loader(), 0.5, math.nan)
     assert math.isclose(bar.completed, 2 / 5)
+    assert bar.description == "loss 0.5000"
+    shown.epoch(History([Epoch(0.4, 0.9, 0.6, 0.8, 0.1, 1.0)]))
+    shown.batch(loader(), 0.3, 0.95)  # the test before is still shown
+    assert bar.description == "loss 0.3000  acc 0.9500  test loss 0.6000  test acc 0.8000"
 
 
 def test_the_bar_is_told_of_every_batch(terminal, monkeypatch):
     from tinygrad_edu.nn.history import _Bar
 
     told: list[Any] = []
-    monkeypatch.setattr(_Bar, "batch", lambda bar, data: told.append(data))
-    train(epochs=2, progress=True)
+    monkeypatch.setattr(_Bar, "batch", lambda bar, data, *means: told.append(means))
+    history = train(epochs=2, progress=True)
     assert len(told) == 10
+    assert told[4] == history[0][:2]
+    assert told[9] == history[1][:2]
 
 
 def test_the_bar_shows_an_interruption(terminal):
@@ -584,6 +688,17 @@ def test_the_bar_shows_an_interruption(terminal):
 
 def history_of(*losses: float, right: float = 0.5) -> History:
     return History(Epoch(loss, right, math.nan, math.nan, 0.1, 1.0) for loss in losses)
+
+
+def test_a_history_is_printed_as_a_line_for_each_epoch():
+    assert repr(history_of(2.0, 1.0)) == (
+        "epoch 1/2  loss 2.0000  accuracy 0.5000\nepoch 2/2  loss 1.0000  accuracy 0.5000"
+    )
+    assert repr(History()) == "no epoch yet"
+    lines = str(history_of(*range(40))).splitlines()
+    assert [line[:8] for line in lines] == [
+        *(f"epoch {n:>2}" for n in range(1, 7)), "...", *(f"epoch {n}" for n in range(36, 41)),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("ending", ["png", "svg"])
@@ -615,6 +730,16 @@ def test_the_curves_are_the_numbers(tmp_path, monkeypatch):
     for line, name in zip(lines, names, strict=True):
         assert line.get_xdata().tolist() == [1, 2, 3]
         assert line.get_ydata().tolist() == history.column(name).tolist()
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 30])
+def test_epochs_are_marked_by_whole_numbers(epochs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (loss, _) = drawn(history_of(*range(epochs)), monkeypatch)
+    left, right = loss.get_xlim()
+    marks = [mark for mark in loss.get_xticks() if left <= mark <= right]
+    assert marks
+    assert all(mark == int(mark) and 1 <= mark <= epochs for mark in marks)
 
 
 def test_what_was_not_measured_is_not_drawn(tmp_path, monkeypatch):

@@ -384,6 +384,10 @@ P = leaf([1.0], name="W")
     [
         (lambda: SGD([]), tg.InputError, "expected parameters, got an empty list"),
         (lambda: SGD(P), tg.DtypeError, r"expected a list of parameters, got one: pass \[p\]"),
+        (lambda: SGD(tg.nn.Identity()), tg.DtypeError, "got Identity: pass model.parameters"),
+        (lambda: SGD(tg.nn.Identity().parameters), tg.DtypeError, "got method: pass model.param"),
+        (lambda: SGD({"w": P}), tg.DtypeError, "a list of parameters, got dict"),
+        (lambda: SGD([{"params": 3}]), tg.DtypeError, "a list of parameters, got int"),
         (lambda: SGD([P, P]), tg.InputError, "parameter W comes twice"),
         (lambda: SGD([{"params": [P]}, {"params": [P]}]), tg.InputError, "W comes twice"),
         (lambda: SGD([("a", P), ("b", P)]), tg.InputError, "parameter b comes twice"),
@@ -393,17 +397,16 @@ P = leaf([1.0], name="W")
         (lambda: SGD([{"lr": 0.1}]), tg.InputError, "expected a group with 'params'"),
         (lambda: SGD([{"params": [P]}, P]), tg.InputError, "expected a group with 'params'"),
         (lambda: SGD([{"params": [P], "beta": 1}]), tg.InputError, "no option 'beta'; options: lr"),
-        (lambda: SGD([P], lr=0), tg.InputError, "expected a positive finite lr, got 0"),
-        (lambda: SGD([P], lr=-0.1), tg.InputError, "positive finite lr, got -0.1"),
-        (lambda: Adam([P], lr=math.nan), tg.InputError, "positive finite lr, got nan"),
+        (lambda: SGD([P], lr=-0.1), tg.InputError, "expected a finite lr from 0 up, got -0.1"),
+        (lambda: Adam([P], lr=math.nan), tg.InputError, "finite lr from 0 up, got nan"),
         (lambda: Adam([P], lr="fast"), tg.DtypeError, "expected a number for lr, got 'fast'"),
         (lambda: Adam([P], lr=(0.1, 0.2)), tg.DtypeError, "expected a number for lr"),
-        (lambda: Adam([P], eps=-1), tg.InputError, "non-negative finite eps, got -1"),
+        (lambda: Adam([P], eps=-1), tg.InputError, "finite eps from 0 up, got -1"),
         (lambda: Adam([P], betas=(0.9, 1.0)), tg.InputError, "betas from 0 to below 1, got 1.0"),
         (lambda: Adam([P], betas=(0.9,)), tg.InputError, "Adam: expected two betas"),
         (lambda: AdamW([P], betas=0.9), tg.InputError, "AdamW: expected two betas, got 0.9"),
         (lambda: RMSprop([P], alpha=1), tg.InputError, "alpha from 0 to below 1"),
-        (lambda: AdamW([P], weight_decay=math.inf), tg.InputError, "finite weight_decay, got inf"),
+        (lambda: AdamW([P], weight_decay=math.inf), tg.InputError, "from 0 up, got inf"),
         (lambda: SGD([P], nesterov=True), tg.InputError, "nesterov=True expected momentum > 0"),
         (lambda: SGD([P], momentum=0.9, dampening=0.1, nesterov=True), tg.InputError,
          "dampening 0.1"),
@@ -428,6 +431,26 @@ def test_a_gradient_that_does_not_fit_is_refused(g: Any) -> None:
     with pytest.raises(tg.InputError, match=r"SGD: expected for Tensor.* of shape \(2,\), got "):
         SGD([p]).step()
     assert p.data.tolist() == [1.0, 2.0]
+
+
+def test_a_gradient_that_does_not_fit_is_refused_before_any_parameter_moves() -> None:
+    p, q = leaf([1.0, 2.0], name="p"), leaf([3.0], name="q")
+    optimizer = SGD([p, q], lr=1.0, momentum=0.9)
+    p.grad = np.ones(2)
+    for g in (np.ones(3), np.array([1j])):
+        q.grad = g
+        with pytest.raises(tg.AutogradError, match=r"name='q'.* a gradient of"):
+            optimizer.step()
+    assert p.data.tolist() == [1.0, 2.0]
+    assert not optimizer.state
+
+
+def test_a_group_of_rate_zero_stands_still() -> None:
+    p, q = leaf([1.0]), leaf([1.0])
+    optimizer = SGD([{"params": [p], "lr": 0}, {"params": [q]}], lr=0.5)
+    p.grad = q.grad = np.array([1.0])
+    optimizer.step()
+    assert [p.item(), q.item()] == [1.0, 0.5]
 
 
 # -- state -------------------------------------------------------------------------------------
@@ -529,6 +552,16 @@ def broken(state: Any, what: str) -> Any:
         del first["exp_avg_sq"]
     elif what == "a stranger":
         state["state"][5] = first
+    elif what == "no state":
+        state["state"] = None
+    elif what == "text":
+        first["exp_avg"] = "abc"
+    elif what == "half a step":
+        first["step"] = 1.5
+    elif what == "a negative rate":
+        group["lr"] = -1.0
+    elif what == "one beta":
+        group["betas"] = [0.9]
     return state
 
 
@@ -539,7 +572,12 @@ def broken(state: Any, what: str) -> Any:
         ("no groups", "expected {'state': ..., 'param_groups': ...}"),
         ("fewer parameters", r"expected groups of \[2\] parameters, got \[1\]"),
         ("other names", r"expected parameters named \('a', 'b'\), got \('u', 'v'\)"),
-        ("another shape", r"exp_avg: expected shape \(2,\), got \(7,\)"),
+        ("another shape", r"0: exp_avg: expected numbers of shape \(2,\), got float64 of .*7"),
+        ("no state", "expected {'state': ..., 'param_groups': ...}"),
+        ("text", r"exp_avg: expected numbers of shape \(2,\), got <U3"),
+        ("half a step", "parameter 0: expected a whole number of steps, got 1.5"),
+        ("a negative rate", "expected a finite lr from 0 up, got -1.0"),
+        ("one beta", r"expected two betas, got \(0.9,\)"),
         ("half a state", "parameter 0: exp_avg_sq missing"),
         ("a stranger", "expected state of 2 parameters, got number 5"),
     ],
@@ -552,9 +590,9 @@ def test_a_state_that_does_not_fit_changes_nothing(what: str, message: str) -> N
     optimizer.step()
     before = optimizer.state_dict()
     wrong = broken(before, what)
-    if "param_groups" in wrong:
+    if "param_groups" in wrong and what != "a negative rate":
         wrong["param_groups"][0]["lr"] = 99.0
-    with pytest.raises(tg.InputError, match=f"Adam.load_state_dict: .*{message}"):
+    with pytest.raises(tg.InputError, match=f"Adam.*{message}"):
         optimizer.load_state_dict(wrong)
     np.testing.assert_equal(optimizer.state_dict(), before)
 
@@ -644,6 +682,8 @@ def test_the_state_of_a_schedule_holds_the_base_rates() -> None:
         (lambda o: optim.LRScheduler(o, lambda t, base: math.nan), "got nan for the base rate"),
         (lambda o: optim.StepLR(o.param_groups, 1), "StepLR: expected an optimiser, got list"),
         (lambda o: optim.StepLR(o, 1).load_state_dict({"t": 1}), "expected {'t': ..., 'base_lrs'"),
+        (lambda o: optim.StepLR(o, 1).load_state_dict({"t": "x", "base_lrs": [1]}), "got {'t': 'x"),
+        (lambda o: optim.StepLR(o, 1).load_state_dict({"t": -3, "base_lrs": [1]}), "t from 0 up"),
         (lambda o: optim.StepLR(o, 1).load_state_dict({"t": 1, "base_lrs": [1.0, 2.0]}),
          "expected rates of 1 groups, got 2"),
     ],
@@ -651,6 +691,32 @@ def test_the_state_of_a_schedule_holds_the_base_rates() -> None:
 def test_a_wrong_schedule_is_refused(call: Any, message: str) -> None:
     with pytest.raises(tg.InputError, match=message):
         call(SGD([leaf([0.0])], lr=0.8))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda o: optim.StepLR(o, 2, gamma="x"),
+        lambda o: optim.CosineAnnealingLR(o, 2, eta_min=None),
+        lambda o: optim.LinearWarmup(o, 2, start_factor="x"),
+        lambda o: optim.LRScheduler(o, 0.1),
+    ],
+)
+def test_a_schedule_of_no_number_or_function_is_refused_when_it_is_made(call: Any) -> None:
+    with pytest.raises(tg.DtypeError, match=r"expected .* got "):
+        call(SGD([leaf([0.0])]))
+
+
+def test_a_rate_that_is_none_changes_nothing() -> None:
+    optimizer = SGD([{"params": [leaf([0.0])]}, {"params": [leaf([0.0])], "lr": 2.0}], lr=0.1)
+    scheduler = optim.LRScheduler(optimizer, lambda t, base: base * (1 - t if base > 1 else 0.5))
+    scheduler.step()
+    before = scheduler.get_last_lr()
+    for wrong in (scheduler.step, lambda: scheduler.load_state_dict({"t": 9, "base_lrs": [1, 2]})):
+        with pytest.raises(tg.InputError, match="from 0 up at step"):
+            wrong()
+        assert (scheduler.t, scheduler.base_lrs) == (1, [0.1, 2.0])
+        assert scheduler.get_last_lr() == before == [0.05, 0.0]
 
 
 # -- clipping ----------------------------------------------------------------------------------
@@ -727,7 +793,31 @@ def test_gradients_of_rows_are_clipped_as_dense_ones() -> None:
     assert optim.clip_grad_norm_(p, 1e9) == optim.clip_grad_norm_(q, 1e9)
 
 
-@pytest.mark.parametrize("value", [0, -1.0, math.nan, math.inf])
+def test_a_parameter_that_comes_twice_is_clipped_once() -> None:
+    (p,) = with_gradients(np.array([3.0, 4.0]))
+    assert optim.clip_grad_norm_([p, p], 1.0) == pytest.approx(5)
+    np.testing.assert_allclose(p.grad, [0.6, 0.8])
+
+
+def test_a_limit_of_infinity_only_measures() -> None:
+    g = normal(0, 5)
+    (p,) = with_gradients(g)
+    assert optim.clip_grad_norm_(p, math.inf) == pytest.approx(np.linalg.norm(g))
+    optim.clip_grad_value_(p, math.inf)
+    np.testing.assert_array_equal(p.grad, g)
+
+
+@pytest.mark.parametrize("clip", [optim.clip_grad_norm_, optim.clip_grad_value_])
+def test_clipping_what_is_no_tensor_or_by_no_number_is_refused(clip: Any) -> None:
+    for wrong in (3, [3], [np.ones(2)], tg.nn.Identity()):
+        with pytest.raises(tg.DtypeError, match=r"clip_.*: expected Tensors, got .*parameters\(\)"):
+            clip(wrong, 1.0)
+    for limit in ("1", None, [1.0], tg.Tensor(1.0)):
+        with pytest.raises(tg.DtypeError, match=r"clip_.*: expected a number for .*, got"):
+            clip([P], limit)
+
+
+@pytest.mark.parametrize("value", [0, -1.0, math.nan])
 def test_a_limit_that_is_none_is_refused(value: float) -> None:
     with pytest.raises(tg.InputError, match="clip_grad_norm_: expected a positive max_norm"):
         optim.clip_grad_norm_([P], value)

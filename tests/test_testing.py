@@ -158,6 +158,16 @@ def test_any_function_made_of_ops_can_be_searched() -> None:
     assert tg.check_op(lambda x, W: np.tanh(x @ W), samples, examples=5).cases == 5
 
 
+def test_an_op_that_widens_float32_is_refused() -> None:
+    rule = tg.wrt("x", lambda g, out, x: g)
+    text = rejected(tg.check_op, mutant(lambda x: x - np.log(2), rule))
+    assert "expected float32 for float32, got float64" in text
+    tg.check_op(mutant(lambda x: x - float(np.log(2)), rule), examples=5)
+    numpys_own = [((values(POSITIVE, 2), values(REAL, 2)), {})]
+    assert np.float_power(np.float32(1), np.float32(1)).dtype == np.float64
+    tg.check_op(np.float_power, numpys_own, examples=5)
+
+
 def test_lists_and_options_are_differentiated_too() -> None:
     def joined(parts: Any, *, scale: Any) -> Any:
         return np.concatenate(parts) * scale

@@ -45,7 +45,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"tinygrad-edu {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for add in (_add_demo, _add_train, _add_ops, _add_check, _add_trace, _add_draw, _add_explain):
+        add(commands)
+    return parser
 
+
+def _add_demo(commands: Any) -> None:
     demo = commands.add_parser(
         "demo",
         help="train a network on real digits, check its gradients, draw its graph",
@@ -76,12 +81,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.set_defaults(run=_demo)
 
+
+def _add_train(commands: Any) -> None:
     train = commands.add_parser(
         "train",
         help="run an example: a network that learns, its figure, its picture",
         description="Run one of the numbered examples. Without a NAME: list them.",
     )
-    train.add_argument("name", nargs="?", metavar="NAME", help="digits, 09_digits or 09")
+    train.add_argument("name", nargs="?", metavar="NAME", help="digits, 09_digits or 9")
     train.add_argument(
         "--out",
         type=_folder,
@@ -91,6 +98,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.set_defaults(run=_train)
 
+
+def _add_ops(commands: Any) -> None:
     ops = commands.add_parser(
         "ops",
         help="what has a gradient here: all of it, what is missing, or one function",
@@ -101,6 +110,8 @@ def _parser() -> argparse.ArgumentParser:
     ops.add_argument("--missing", action="store_true", help="list what has no gradient")
     ops.set_defaults(run=_ops)
 
+
+def _add_check(commands: Any) -> None:
     check = commands.add_parser(
         "check",
         help="search for inputs at which the gradients of your own ops are wrong",
@@ -118,6 +129,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.set_defaults(run=_check)
 
+
+def _add_trace(commands: Any) -> None:
     trace = commands.add_parser(
         "trace",
         help="print a function with its gradient as a NumPy program",
@@ -128,8 +141,6 @@ def _parser() -> argparse.ArgumentParser:
     trace.add_argument("target", metavar="FILE:FUNCTION", help="model.py:loss")
     _add_shapes(trace)
     trace.set_defaults(run=_trace)
-    _add_pictures(commands)
-    return parser
 
 
 def _add_shapes(command: argparse.ArgumentParser) -> None:
@@ -143,7 +154,7 @@ def _add_shapes(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_pictures(commands: Any) -> None:
+def _add_draw(commands: Any) -> None:
     draw = commands.add_parser(
         "draw",
         help="draw the computation graph of a Tensor or of a function",
@@ -188,6 +199,8 @@ def _add_pictures(commands: Any) -> None:
     )
     draw.set_defaults(run=_draw)
 
+
+def _add_explain(commands: Any) -> None:
     explain = commands.add_parser(
         "explain",
         help="write a page that steps through the chain rule",

@@ -1,4 +1,4 @@
-"""What `tinygrad-edu ops`, `check` and `trace` do; `cli.py` reads their arguments."""
+"""What `tinygrad-edu train`, `ops`, `check` and `trace` do; `cli.py` reads their arguments."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import difflib
 import inspect
 import re
 import runpy
+import signal
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 import tinygrad_edu as tg
 from tinygrad_edu import coverage, reference, user_file
@@ -23,6 +24,14 @@ from tinygrad_edu.ops.special import register_scipy
 
 DONE, FAULT, WRONG_USE = 0, 1, 2  # the exit statuses
 WIDTH = 80
+_EXTRAS = {  # package -> the extra of tinygrad-edu that brings it
+    "hypothesis": "check",
+    "matplotlib": "plot",
+    "pooch": "data",
+    "rich": "progress",
+    "safetensors": "weights",
+    "scipy": "special",
+}
 
 
 # -- ops ---------------------------------------------------------------------------------------
@@ -299,24 +308,48 @@ def train(name: str | None, out: Path) -> int:
             idea = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
             _say(idea.partition("\n")[0], f"{stem:<28}")
         return DONE
-    wanted = name.removesuffix(".py")
-    found = [stem for stem in examples if wanted in (stem, stem[3:], stem[:2])]
-    if not found:
-        known = [*examples, *(stem[3:] for stem in examples)]
-        near = difflib.get_close_matches(wanted, known, 3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "tinygrad-edu train lists them"
-        raise InputError(f"train: there is no example {name!r}; {hint}")
-    sys.argv = [str(examples[found[0]]), str(out)]
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    stem = _chosen(name, list(examples))
+    sys.argv = [str(examples[stem]), str(out)]
+    before = signal.signal(signal.SIGINT, _stop)
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except ImportError as error:  # the figure is printed then; what fails is most often the picture
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        raise InputError(
+            f"train: {stem} needs {error.name} to go on: pip install 'tinygrad-edu[{extra}]'"
+        ) from error
+    finally:
+        signal.signal(signal.SIGINT, before)
     return DONE
+
+
+def _chosen(name: str, stems: Sequence[str]) -> str:
+    """Which example is meant: "09_digits.py", "09_digits", "digits", "09" or "9"."""
+    wanted = Path(name).stem.lower()
+    wanted = wanted.zfill(2) if wanted.isdecimal() else wanted
+    for stem in stems:
+        if wanted in (stem, stem[3:], stem[:2]):
+            return stem
+    near = difflib.get_close_matches(wanted, [*stems, *(stem[3:] for stem in stems)], 3)
+    hint = f"did you mean {' or '.join(near)}?" if near else "tinygrad-edu train lists them"
+    raise InputError(f"train: there is no example {name!r}; {hint}")
+
+
+def _stop(*_: object) -> NoReturn:
+    """Answer Ctrl-C: end the example; `nn.fit` would end one training, and the next would begin."""
+    print("\ntinygrad-edu: stopped", file=sys.stderr)
+    raise SystemExit(130)
 
 
 def _examples() -> Path:
     """The folder of the examples, which belong to the source, not to what pip installs."""
-    for folder in (Path(__file__).parents[1] / "examples", Path("examples")):
+    folders = (Path(__file__).parents[1] / "examples", Path("examples").absolute())
+    for folder in folders:
         if (folder / "run_all.py").is_file():
             return folder
     raise InputError(
-        "train: there are no examples here; get the source of tinygrad-edu, and run this in its "
-        "folder, or python examples/09_digits.py"
+        f"train: there are no examples in {' or '.join(map(str, folders))}: pip does not install "
+        "them; get the source of tinygrad-edu, and run this in its folder"
     )

@@ -327,7 +327,7 @@ class _Call:
         return self.function(*args, **_replaced(self.options, queue))
 
     def check_values(self) -> None:
-        """Tensors give what arrays give: values, shape, dtype."""
+        """Tensors give what arrays give: values, shape, dtype; and an op keeps float32."""
         for dtype in (np.float64, np.float32):
             arrays = [x.astype(dtype) for x in self.floats.values()]
             with np.errstate(all="ignore"):
@@ -347,6 +347,19 @@ class _Call:
                         f"{self.__name__}: expected {shown(one)} ({one.dtype}), as for arrays, got "
                         f"{shown(data)} ({data.dtype}) for Tensors"
                     )
+                if dtype is np.float32 and one.dtype == np.float64 and self.keeps_float32():
+                    raise GradientError(
+                        f"{self.__name__}: expected float32 for float32, got float64. NumPy's own "
+                        "numbers widen it: write float(np.log(2)) for np.log(2), and dtype=x.dtype "
+                        "where an array is made"
+                    )
+
+    def keeps_float32(self) -> bool:
+        """Whether it should: NumPy and SciPy sometimes widen it, and so do integer arrays."""
+        module = getattr(self.function, "__module__", None) or "numpy"  # old ufuncs have none
+        own = self.function in REGISTRY and not module.startswith(("numpy", "scipy"))
+        integers = any(isinstance(x, np.ndarray) and x.dtype.kind in "iu" for x in self.args)
+        return own and not integers and "dtype" not in self.options
 
     def check_gradients(self, seed: int) -> None:
         """First and second order, forward mode, float32."""

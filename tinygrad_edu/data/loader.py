@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tinygrad_edu.data.checks import check_whole
 from tinygrad_edu.errors import DtypeError, InputError
+from tinygrad_edu.ops.random import check_rng
+from tinygrad_edu.tensor import Tensor
 
 Batch = tuple[npt.NDArray[Any], ...]
 
@@ -27,7 +29,7 @@ class DataLoader:
 
     Args:
         data: arrays of equal length (N, ...) in a tuple; one array; or a sequence of N examples,
-            each a number, an array, or a tuple of these, which are stacked.
+            each a number, an array, or a tuple of these, which are stacked. Tensors become arrays.
         batch_size: how many examples a batch has; the last one has what is left.
         shuffle: draw a new order at the start of each epoch.
         drop_last: leave out the last batch where it is smaller.
@@ -35,9 +37,11 @@ class DataLoader:
             depends on: who restores it gets the same batches again.
 
     Raises:
-        InputError: if there are no examples or no full batch, if arrays differ in length, if
-            `batch_size` is below 1, or if `shuffle` comes without `rng`.
-        DtypeError: if `data` is nothing that has examples.
+        InputError: if there are no examples or no full batch, if arrays differ in length, or if
+            `batch_size` is below 1; in an epoch, if the examples of a batch differ in shape.
+        DtypeError: if `data` is nothing that has examples, or these are no arrays of numbers or
+            texts; if `batch_size` is no whole number, or `shuffle` comes without an `rng`.
+        GraphError: if a Tensor has a gradient to hand on, which would be lost.
     """
 
     def __init__(
@@ -49,23 +53,19 @@ class DataLoader:
         drop_last: bool = False,
         rng: np.random.Generator | None = None,
     ) -> None:
+        check_whole("DataLoader", "batch_size", batch_size, 1)
+        if shuffle:
+            check_rng("DataLoader with shuffle=True", rng)
         self.data = _checked(data)
-        self.batch_size = operator.index(batch_size)
+        self.batch_size = int(batch_size)
         self.shuffle, self.drop_last, self.rng = shuffle, drop_last, rng
         self.examples = len(self.data[0] if isinstance(self.data, tuple) else self.data)
-        if self.batch_size < 1:
-            raise InputError(f"DataLoader: batch_size must be at least 1, got {batch_size}")
         if self.examples == 0:
             raise InputError("DataLoader: expected at least one example, got none")
         if len(self) == 0:
             raise InputError(
                 f"DataLoader: {self.examples} examples make no batch of {batch_size} with "
                 "drop_last=True; take a smaller batch_size"
-            )
-        if shuffle and not isinstance(rng, np.random.Generator):
-            raise InputError(
-                "DataLoader: shuffle=True needs rng=np.random.default_rng(seed), got "
-                f"{type(rng).__name__}"
             )
 
     def __len__(self) -> int:
@@ -97,10 +97,10 @@ class DataLoader:
 
 def _checked(data: Any) -> tuple[npt.NDArray[Any], ...] | Sequence[Any]:
     """Arrays of one length, or a sequence as it is."""
-    if isinstance(data, np.ndarray):
+    if isinstance(data, np.ndarray | Tensor):
         data = (data,)
     if isinstance(data, tuple):
-        arrays = tuple(np.asarray(part) for part in data)
+        arrays = tuple(map(_as_array, data))
         shapes = [array.shape for array in arrays]
         if not arrays or () in shapes or len({shape[0] for shape in shapes}) > 1:
             raise InputError(
@@ -120,12 +120,31 @@ def _checked(data: Any) -> tuple[npt.NDArray[Any], ...] | Sequence[Any]:
 
 def _stacked(examples: list[Any]) -> Batch:
     """Examples, one above the other: a column for each of their parts."""
-    rows = [example if isinstance(example, tuple) else (example,) for example in examples]
-    try:
-        return tuple(np.stack(column) for column in zip(*rows, strict=True))
-    except ValueError as error:
-        shapes = sorted({str(tuple(np.shape(part) for part in row)) for row in rows})
+    rows = [
+        tuple(map(_as_array, example if isinstance(example, tuple) else (example,)))
+        for example in examples
+    ]
+    shapes = {tuple(part.shape for part in row) for row in rows}
+    if len(shapes) > 1:
         raise InputError(
-            f"DataLoader: examples of one batch must have equal shapes, got {', '.join(shapes)}; "
-            "pad the shorter ones"
+            "DataLoader: examples of one batch must have equal shapes, got "
+            f"{', '.join(map(str, sorted(shapes)))}; pad the shorter ones; whole arrays of inputs "
+            "and targets belong in a tuple"
+        )
+    return tuple(map(np.stack, zip(*rows, strict=True)))
+
+
+def _as_array(part: Any) -> npt.NDArray[Any]:
+    """An array without copying; of a list or a Tensor, a new one."""
+    try:
+        array = np.asarray(part)
+    except ValueError as error:
+        raise InputError(
+            "DataLoader: expected lists of equal lengths; pad the shorter ones"
         ) from error
+    if array.dtype == object or np.ma.isMaskedArray(part):
+        raise DtypeError(
+            "DataLoader: expected arrays of numbers or texts, got "
+            f"{type(part).__name__} of dtype {array.dtype}"
+        )
+    return array

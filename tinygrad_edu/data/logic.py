@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from tinygrad_edu.data.checks import check_whole
 from tinygrad_edu.errors import InputError
+from tinygrad_edu.ops.random import check_rng
 
 Table = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
@@ -27,9 +29,9 @@ def truth_inputs(inputs: int) -> npt.NDArray[np.float32]:
 
     Raises:
         InputError: if `inputs` is not between 1 and 20.
+        DtypeError: if it is no whole number.
     """
-    if not 1 <= inputs <= 20:
-        raise InputError(f"truth_inputs: inputs must be between 1 and 20, got {inputs}")
+    check_whole("truth_inputs", "inputs", inputs, 1, 20)
     rows = np.arange(2**inputs)[:, np.newaxis]
     return (rows >> np.arange(inputs)[::-1] & 1).astype(np.float32)
 
@@ -70,5 +72,6 @@ def random_table(inputs: int, *, rng: np.random.Generator) -> Table:
     Returns:
         Inputs (2**inputs, inputs) and answers (2**inputs, 1), float32.
     """
+    check_rng("random_table", rng)
     rows = truth_inputs(inputs)
     return rows, rng.integers(2, size=(len(rows), 1)).astype(np.float32)

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tinygrad_edu.errors import InputError
+from tinygrad_edu.data.checks import check_whole
+from tinygrad_edu.ops.random import check_rng
 
 PADDING = -100  # the label of a place after the end, as in PyTorch: `ignore_index=PADDING`
 
@@ -26,12 +27,13 @@ def adding_problem(
 
     Raises:
         InputError: if `length` is below 2 or `count` below 1.
+        DtypeError: if one is no whole number, or `rng` no Generator.
 
     Source: S. Hochreiter, J. Schmidhuber, Long Short-Term Memory (1997), section 5.4, in the form
     of Q. Le, N. Jaitly, G. Hinton (2015), arXiv:1504.00941, section 4.1. The first has numbers in
     [-1, 1], marks -1 at both ends, and the sum scaled to 0.5 + sum / 4.
     """
-    _check("adding_problem", count, length, least=2)
+    _check("adding_problem", count, length, 2, rng)
     numbers, marks = rng.random((count, length)), np.zeros((count, length))
     half, rows = length // 2, np.arange(count)
     marks[rows, rng.integers(half, size=count)] = 1
@@ -71,14 +73,14 @@ def neighbours(
 
     Raises:
         InputError: if `count` is below 1, or not 1 <= shortest <= length.
+        DtypeError: if one is no whole number, or `rng` no Generator.
 
     Source: the task is ours; networks of this kind are of M. Schuster, K. Paliwal, Bidirectional
     Recurrent Neural Networks (1997).
     """
+    _check("neighbours", count, length, 1, rng)
     shortest = length if shortest is None else shortest
-    _check("neighbours", count, length, least=1)
-    if not 1 <= shortest <= length:
-        raise InputError(f"neighbours: shortest must be between 1 and {length}, got {shortest}")
+    check_whole("neighbours", "shortest", shortest, 1, length)
     lengths = rng.integers(shortest, length, size=count, endpoint=True)
     inside = np.arange(length) < lengths[:, np.newaxis]
     bits = rng.integers(2, size=(count, length)) * inside
@@ -87,9 +89,7 @@ def neighbours(
     return Neighbours(bits[:, :, np.newaxis].astype(np.float32), labels, lengths)
 
 
-def _check(name: str, count: int, length: int, least: int) -> None:
-    if count < 1 or length < least:
-        raise InputError(
-            f"{name}: expected count of at least 1 and length of at least {least}, got {count} "
-            f"and {length}"
-        )
+def _check(maker: str, count: int, length: int, shortest: int, rng: np.random.Generator) -> None:
+    check_whole(maker, "count", count, 1)
+    check_whole(maker, "length", length, shortest)
+    check_rng(maker, rng)

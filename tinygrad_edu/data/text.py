@@ -8,7 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tinygrad_edu.errors import InputError
+from tinygrad_edu.data.checks import check_whole
+from tinygrad_edu.errors import DtypeError, InputError
+from tinygrad_edu.ops.random import check_rng
 
 Sentence = list[str]
 
@@ -35,9 +37,15 @@ def polarity_sentences(
         Sentences of 9 to 13 words, and labels (count,) int64: 1 positive, 0 negative, each as
         likely.
 
+    Raises:
+        InputError: if `count` is below 1.
+        DtypeError: if it is no whole number, or `rng` no Generator.
+
     Source: the task is ours; the example of such a classifier is Y. Kim, Convolutional Neural
     Networks for Sentence Classification (2014).
     """
+    check_whole("polarity_sentences", "count", count, 1)
+    check_rng("polarity_sentences", rng)
 
     def pick(words: Sequence[str]) -> str:
         return words[int(rng.integers(len(words)))]
@@ -93,9 +101,15 @@ def royal_corpus(count: int, *, rng: np.random.Generator) -> list[Sentence]:
     Returns:
         Sentences of 7 words, of a vocabulary of 44.
 
+    Raises:
+        InputError: if `count` is below 1.
+        DtypeError: if it is no whole number, or `rng` no Generator.
+
     Source: the corpus is ours; the relation is that of T. Mikolov, W. Yih, G. Zweig, Linguistic
     Regularities in Continuous Space Word Representations (2013).
     """
+    check_whole("royal_corpus", "count", count, 1)
+    check_rng("royal_corpus", rng)
     names = list(_PERSONS)
     sentences = []
     for _ in range(count):
@@ -165,13 +179,25 @@ def index_words(
         words: those of an earlier call, so that a test part gets the numbers of the training part.
 
     Raises:
-        InputError: if there is no sentence, an empty one, or a word that `words` does not have.
+        InputError: if there is no sentence, an empty one, or a word that `words` does not have; if
+            `words` do not begin with "", or one comes twice.
+        DtypeError: if a sentence is a text.
     """
+    sentences = [*sentences]
+    if texts := [sentence for sentence in sentences if isinstance(sentence, str)]:
+        raise DtypeError(
+            f"index_words: expected lists of words, got the text {texts[0]!r:.60}; use text.split()"
+        )
     rows = [list(sentence) for sentence in sentences]
-    if not all(rows) or not rows:
+    if not rows or not all(row and all(row) for row in rows):
         raise InputError(f"index_words: expected sentences with words, got {rows[:3]}")
     known = ["", *sorted({word for row in rows for word in row})] if words is None else [*words]
     numbers = {word: i for i, word in enumerate(known)}
+    if known[:1] != [""] or len(numbers) != len(known):
+        raise InputError(
+            "index_words: expected the `words` of an earlier call: '' first, each once, got "
+            f"{known[:5]}"
+        )
     lengths = np.array([len(row) for row in rows])
     indices = np.zeros((len(rows), lengths.max()), np.int64)
     for i, row in enumerate(rows):
@@ -190,7 +216,10 @@ def index_characters(text: str) -> tuple[npt.NDArray[np.int64], str]:
 
     Raises:
         InputError: if the text is empty.
+        DtypeError: if it is none.
     """
+    if not isinstance(text, str):
+        raise DtypeError(f"index_characters: expected a text, got {type(text).__name__}")
     if not text:
         raise InputError("index_characters: expected a text, got an empty string")
     alphabet = "".join(sorted(set(text)))

@@ -12,7 +12,6 @@ from tinygrad_edu.nn import init
 from tinygrad_edu.nn.activations import activation as activation_of
 from tinygrad_edu.nn.checks import (
     check_probability,
-    check_rng,
     check_sizes,
     shape_of,
     title,
@@ -24,6 +23,7 @@ from tinygrad_edu.nn.module import Module, Parameter
 from tinygrad_edu.nn.normalisation import LayerNorm
 from tinygrad_edu.ops.attention import scaled_dot_product_attention
 from tinygrad_edu.ops.linalg import linear
+from tinygrad_edu.ops.random import check_rng
 
 Rng = np.random.Generator | None
 

@@ -9,7 +9,6 @@ import numpy as np
 from tinygrad_edu.errors import InputError
 from tinygrad_edu.nn.checks import (
     check_floats,
-    check_rng,
     check_sizes,
     shape_of,
     title,
@@ -19,6 +18,7 @@ from tinygrad_edu.nn.linear import Rng, default_uniform
 from tinygrad_edu.nn.module import Module
 from tinygrad_edu.ops.activations import sigmoid
 from tinygrad_edu.ops.linalg import linear
+from tinygrad_edu.ops.random import check_rng
 from tinygrad_edu.ops.rectifiers import relu
 from tinygrad_edu.ops.recurrent import gru_steps, lstm_steps, rnn_steps
 

@@ -3,11 +3,13 @@
 A safetensors file holds named arrays and a text, and nothing that could run: reading one is safe
 wherever it comes from. (A pickle runs what it says, and is refused.) A plain dict of arrays, such
 as `model.state_dict()`, is stored under its names, as every other library does it. For anything
-nested, the text says in JSON how the arrays belong together.
+nested, the text says in JSON how the arrays belong together. A checksum tells damage, which with
+numbers alone would pass for other numbers.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -16,11 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_edu.data.files import write_aside
 from tinygrad_edu.errors import DtypeError, InputError
 from tinygrad_edu.nn.module import Module
 from tinygrad_edu.tensor import Tensor
 
-_KEY = "tinygrad_edu"  # of the JSON in the file's metadata
+_TREE, _SUM = "tinygrad_edu", "sha256"  # what is in the file's metadata: the JSON, the checksum
 _PICKLE = (b"\x80", b"PK\x03\x04", b"(d", b"cpickle", b"\x93NUMPY")
 _DTYPES = ("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "F32", "F64")
 Path_ = str | os.PathLike[str]
@@ -32,23 +35,31 @@ def save(state: Any, path: Path_) -> None:
     The file is written aside and then renamed: whatever happens, there is the old file or the new.
 
     Args:
-        state: a `Module`; or a dict of arrays, Tensors, numbers, texts, None, modules and others
-            with a `state_dict()`, Generators, and dicts, lists and tuples of all these.
-        path: where to; an existing file is replaced.
+        state: a `Module`, or what else has a `state_dict()`; or a dict of arrays, Tensors, numbers,
+            texts, None, Generators, such objects, and dicts, lists and tuples of these.
+        path: where to; an existing file is replaced, and a folder that is missing made.
 
     Raises:
         DtypeError: if something in it can be no part of a file.
-        InputError: if two arrays would have one name.
+        InputError: if an array would have no name, that of another, or one that files reserve.
         ImportError: if safetensors is not installed.
     """
     safetensors = _safetensors()
+    state = state.state_dict() if hasattr(state, "state_dict") else state
+    if not isinstance(state, Mapping):
+        raise DtypeError(
+            f"nn.save: expected a Module or a dict for state, got {type(state).__name__}: "
+            "nn.save(model, path)"
+        )
     arrays: dict[str, np.ndarray[Any, Any]] = {}
-    tree = _pack("", state.state_dict() if isinstance(state, Module) else state, arrays)
+    tree = _pack("", state, arrays)
     flat = set(tree) == {"dict"} and all(
         isinstance(value, Mapping) and value.get("array") == key for key, value in tree["dict"]
     )
-    metadata = None if flat else {_KEY: json.dumps(tree)}
-    _replace(Path(path), safetensors.save(arrays, metadata))
+    text = "" if flat else json.dumps(tree)
+    metadata = {_SUM: _checksum(text, arrays), **({_TREE: text} if text else {})}
+    content = safetensors.save(arrays, metadata)
+    write_aside(path, lambda unfinished: unfinished.write_bytes(content))
 
 
 def load(path: Path_) -> dict[str, Any]:
@@ -61,8 +72,9 @@ def load(path: Path_) -> dict[str, Any]:
         What was saved; in place of modules, Tensors and Generators, their state.
 
     Raises:
-        InputError: if it is no safetensors file, or not a whole one; pickles are refused.
-        DtypeError: if it has numbers that NumPy lacks, such as bfloat16.
+        InputError: if it is no safetensors file, not a whole one, or (of files that `save` wrote)
+            a damaged one; pickles are refused.
+        DtypeError: if it has complex numbers, or some that NumPy lacks, such as bfloat16.
         FileNotFoundError: if there is none.
         ImportError: if safetensors is not installed.
     """
@@ -73,10 +85,11 @@ def load(path: Path_) -> dict[str, Any]:
         header = json.loads(data[8 : 8 + length])
         _check_dtypes(path, header)
         arrays: dict[str, Any] = safetensors.load(data)
-        text = (header.get("__metadata__") or {}).get(_KEY)
-        if text is None:
-            return arrays
-        state: dict[str, Any] = _unpack(json.loads(text), arrays)
+        metadata = header.get("__metadata__") or {}
+        text = metadata.get(_TREE, "")
+        if _SUM in metadata and metadata[_SUM] != _checksum(text, arrays):
+            raise InputError("its numbers are not those that were saved (by their SHA-256)")
+        state: dict[str, Any] = _unpack(json.loads(text), arrays) if text else arrays
     except DtypeError:
         raise
     except Exception as error:  # of safetensors, which has its own, and of a text that is no JSON
@@ -102,7 +115,7 @@ def save_checkpoint(
 ) -> None:
     """Write all that training needs to go on exactly as if it had not stopped.
 
-        nn.save_checkpoint("run.safetensors", model, optimizer, rng=rng, epoch=3)
+        nn.save_checkpoint("run.safetensors", model, optimizer, rng=rng, schedule=schedule, epoch=3)
 
     Args:
         path: where to; an existing file is replaced as a whole, or not at all.
@@ -115,6 +128,7 @@ def save_checkpoint(
         DtypeError: if something can be no part of a file.
         ImportError: if safetensors is not installed.
     """
+    _check_parts("save_checkpoint", model, rng)
     generators = dict(_generators(model))
     save(
         {
@@ -137,7 +151,8 @@ def load_checkpoint(
 ) -> dict[str, Any]:
     """Go back to where `save_checkpoint` was called; all of it, or nothing if something is wrong.
 
-        epoch = nn.load_checkpoint("run.safetensors", model, optimizer, rng=rng)["epoch"]
+        more = nn.load_checkpoint("run.safetensors", model, optimizer, rng=rng)
+        schedule.load_state_dict(more["schedule"])
 
     Args:
         path: of the file.
@@ -146,46 +161,57 @@ def load_checkpoint(
         rng: the Generator whose state is to be set.
 
     Returns:
-        What else was saved.
+        What else was saved, as `load` gives it; a history is `nn.History(nn.Epoch(*e) for e in
+        more["history"])`.
 
     Raises:
         InputError: if the file is no checkpoint, or not of this model and optimizer.
         DtypeError: if an array in it has another kind of numbers.
         ImportError: if safetensors is not installed.
     """
+    _check_parts("load_checkpoint", model, rng)
     state = load(path)
-    if not isinstance(state.get("model"), dict) or "generators" not in state:
+    if not {"model", "optimizer", "rng", "generators", "more"} <= state.keys():
         raise InputError(
             f"nn.load_checkpoint: expected a file of nn.save_checkpoint, got {path} with "
             f"{', '.join(list(state)[:5])}; model.load_state_dict(nn.load(path)) reads weights"
         )
     asked = {"optimizer": optimizer, "rng": rng}
     missing = [name for name, part in asked.items() if part is not None and state[name] is None]
-    places = dict(_generators(model))
-    if missing or places.keys() != state["generators"].keys():
+    own, saved = dict(_generators(model)), state["generators"]
+    if missing or own.keys() != saved.keys():
         raise InputError(
             f"nn.load_checkpoint: {path}: expected the state of "
-            f"{', '.join([*missing, *places]) or 'a model without Generators'}, got that of "
-            f"{', '.join(state['generators']) or 'none'}"
+            f"{', '.join([*missing, *own]) or 'a model without Generators'}, got that of "
+            f"{', '.join(saved) or 'none'}"
         )
-    generators = [
-        (place, generator, state["generators"][place]) for place, generator in places.items()
-    ]
+    generators = [(place, generator, saved[place]) for place, generator in own.items()]
     if rng is not None:
         generators.append(("rng", rng, state["rng"]))
-    _check_generators(generators)
+    for part in generators:
+        _check_generator(*part)
     before = model.state_dict()
-    model.load_state_dict(state["model"])
-    if optimizer is not None:
-        try:
+    try:
+        model.load_state_dict(state["model"])
+        if optimizer is not None:
             optimizer.load_state_dict(state["optimizer"])
-        except Exception:
-            model.load_state_dict(before)
-            raise
+    except BaseException:  # Ctrl-C included
+        model.load_state_dict(before)
+        raise
     for _, generator, found in generators:
         generator.bit_generator.state = found
     more: dict[str, Any] = state["more"]
     return more
+
+
+def _check_parts(function: str, model: Any, rng: Any) -> None:
+    if not isinstance(model, Module):
+        raise DtypeError(
+            f"nn.{function}: expected a Module for model, got {type(model).__name__}: "
+            f"nn.{function}(path, model, ...)"
+        )
+    if not isinstance(rng, np.random.Generator | None):
+        raise DtypeError(f"nn.{function}: expected a Generator for rng, got {type(rng).__name__}")
 
 
 # -- generators ------------------------------------------------------------------------------------
@@ -201,13 +227,16 @@ def _generators(model: Module) -> list[tuple[str, np.random.Generator]]:
     ]
 
 
-def _check_generators(parts: list[tuple[str, np.random.Generator, Any]]) -> None:
-    """Each has a state of its own kind to be set to."""
-    for place, generator, state in parts:
-        kind = generator.bit_generator.state["bit_generator"]
+def _check_generator(place: str, generator: np.random.Generator, state: Any) -> None:
+    """A saved state is of the kind of the Generator that is to be set to it."""
+    bits = type(generator.bit_generator)
+    try:
+        bits(0).state = state
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         found = state.get("bit_generator") if isinstance(state, dict) else state
-        if found != kind:
-            raise InputError(f"nn.load_checkpoint: {place}: expected {kind}'s state, got {found}'s")
+        raise InputError(
+            f"nn.load_checkpoint: {place}: expected {bits.__name__}'s state, got {found}'s"
+        ) from None
 
 
 # -- nested states as flat ones --------------------------------------------------------------------
@@ -251,9 +280,12 @@ def _put_aside(path: str, value: Any, arrays: dict[str, Any]) -> dict[str, str]:
     array = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise DtypeError(f"nn.save: {path}: expected real numbers, got dtype {array.dtype}")
-    if path in arrays or not path:
-        raise InputError(f"nn.save: expected a name for each array, got two of name {path!r}")
-    arrays[path] = np.array(array, order="C")
+    if path in (*arrays, "", "__metadata__"):
+        raise InputError(
+            f"nn.save: expected a name of its own for each array, got {path!r}"
+            + (" twice" if path in arrays else "")
+        )
+    arrays[path] = np.array(array, array.dtype.newbyteorder("="), order="C")
     return {"number" if isinstance(value, np.generic) else "array": path}
 
 
@@ -274,25 +306,22 @@ def _check_dtypes(path: Path_, header: Mapping[str, Any]) -> None:
     for name, entry in header.items():
         if name != "__metadata__" and entry["dtype"] not in _DTYPES:
             raise DtypeError(
-                f"nn.load: {path}: {name}: expected numbers that NumPy has, got {entry['dtype']}; "
-                "save the weights as float32"
+                f"nn.load: {path}: {name}: expected real numbers as NumPy has, got "
+                f"{entry['dtype']}; save the weights as float32"
             )
 
 
 # -- files -----------------------------------------------------------------------------------------
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file that is there as a whole, or not at all."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+def _checksum(text: str, arrays: Mapping[str, np.ndarray[Any, Any]]) -> str:
+    """Of all that a file holds: a bit that flips on a disk is else just another number."""
+    total = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        total.update(f"{name} {array.dtype} {array.shape}".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()
 
 
 def _safetensors() -> Any:

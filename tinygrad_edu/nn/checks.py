@@ -94,17 +94,3 @@ def check_probability(layer: Module, name: str, p: Any) -> None:
     """
     if not isinstance(p, int | float | np.floating) or not 0 <= p <= 1:
         raise InputError(f"{type(layer).__name__}: expected {name} between 0 and 1, got {p!r}")
-
-
-def check_rng(user: str, rng: Any) -> np.random.Generator:
-    """The generator that whoever draws numbers must be given.
-
-    Raises:
-        DtypeError: if it is none.
-    """
-    if not isinstance(rng, np.random.Generator):
-        raise DtypeError(
-            f"{user}: expected rng to be a numpy.random.Generator, as in "
-            f"rng=np.random.default_rng(0), got {type(rng).__name__}"
-        )
-    return rng

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.errors import InputError
-from tinygrad_edu.nn.checks import check_rng, check_sizes, shape_of, title, wrong_input
+from tinygrad_edu.nn.checks import check_sizes, shape_of, title, wrong_input
 from tinygrad_edu.nn.linear import default_uniform
 from tinygrad_edu.nn.module import Module
 from tinygrad_edu.ops.convolution import conv1d, conv2d
+from tinygrad_edu.ops.random import check_rng
 from tinygrad_edu.ops.windows import Sizes, each_axis
 
 _MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}

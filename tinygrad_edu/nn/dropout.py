@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.nn.checks import check_floats, check_probability, check_rng, numbers
+from tinygrad_edu.nn.checks import check_floats, check_probability, numbers
 from tinygrad_edu.nn.module import Module
-from tinygrad_edu.ops.random import dropout
+from tinygrad_edu.ops.random import check_rng, dropout
 
 
 class Dropout(Module):

@@ -9,9 +9,10 @@ import numpy as np
 from tinygrad_edu.backward import plain
 from tinygrad_edu.errors import DtypeError, IndexingError, InputError
 from tinygrad_edu.nn import init
-from tinygrad_edu.nn.checks import check_rng, check_sizes, title
+from tinygrad_edu.nn.checks import check_sizes, title
 from tinygrad_edu.nn.module import Module, Parameter
 from tinygrad_edu.ops.index import embedding
+from tinygrad_edu.ops.random import check_rng
 
 
 class Embedding(Module):

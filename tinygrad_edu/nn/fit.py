@@ -7,17 +7,25 @@ goes, and ends training where there is a reason to.
 from __future__ import annotations
 
 import math
-import operator
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from tinygrad_edu.errors import AnomalyError, DtypeError, InputError
-from tinygrad_edu.mode import detect_anomaly, no_grad
+from tinygrad_edu.errors import DtypeError, InputError
+from tinygrad_edu.mode import no_grad
+from tinygrad_edu.nn.fit_checks import (
+    check_batches,
+    check_numbers,
+    check_parameters,
+    check_parts,
+    explain,
+)
 from tinygrad_edu.nn.history import Epoch, History, Silent, progress_of
 from tinygrad_edu.optim.clipping import clip_grad_norm_
 from tinygrad_edu.tensor import Tensor
@@ -58,18 +66,20 @@ def accuracy(outputs: npt.NDArray[Any], labels: npt.NDArray[Any]) -> float:
     """The share of examples whose largest score is that of their label.
 
     Args:
-        outputs: scores (..., C) of C classes.
+        outputs: scores (..., C) of C classes, two or more.
         labels: (...) integers.
 
     Raises:
         InputError: if shapes do not fit, or labels are no integers.
     """
     outputs, labels = np.asarray(outputs), np.asarray(labels)
-    if outputs.ndim < 1 or outputs.shape[:-1] != labels.shape or labels.dtype.kind not in "iu":
+    fits = outputs.shape[:-1] == labels.shape and outputs.shape[-1:] > (1,)
+    if not fits or labels.dtype.kind not in "iu":
         raise InputError(
-            "accuracy: expected scores (..., C) and integer labels (...), got shapes "
-            f"{outputs.shape} and {labels.shape} of {labels.dtype}; where there are no classes, "
-            "pass metric=None, or a function (outputs, targets) of your own"
+            "accuracy: expected scores (..., C) of 2 classes or more and integer labels (...), got "
+            f"shapes {outputs.shape} and {labels.shape} of {labels.dtype}; pass a function of your "
+            "own, such as metric=lambda z, t: np.mean((z > 0) == t) for one logit per example; or "
+            "metric=None"
         )
     right = np.count_nonzero(np.argmax(outputs, axis=-1) == labels)
     return float(right / max(labels.size, 1))
@@ -97,8 +107,8 @@ def fit(
         history = fit(model, loader, tg.cross_entropy, SGD(model.parameters(), lr=0.1), 10)
 
     While it runs, the model is in training mode, and for the test in evaluation mode; in the end
-    all its parts are as they were. Ctrl-C ends training early: the parameters keep what they have
-    learnt, and the history of the complete epochs is returned.
+    all its parts are as they were. Ctrl-C ends training early, after a whole step: the parameters
+    keep what they have learnt, and the history of the complete epochs is returned.
 
     Args:
         model: called with the inputs of a batch.
@@ -121,24 +131,31 @@ def fit(
     Raises:
         AnomalyError: if the loss, or after an epoch a parameter, is not finite; it names the epoch
             and the batch, and the first op that made such a number.
-        InputError: if there are no batches of that kind, or the loss is not one number.
+        InputError: if there are no batches of that kind, the loss is not one number, or the
+            optimizer has none of the model's parameters.
+        DtypeError: if an argument is no such thing.
 
     Source: in the open style of A. Zhang et al., Dive into Deep Learning, section 3.6 (2021).
     """
-    _check(data, epochs, clip_norm, schedule_each)
+    check_parts(model, loss, optimizer, schedule, history)
+    check_numbers(epochs, clip_norm, schedule_each)
+    check_batches("data", data, epochs)
+    if test is not None:
+        check_batches("test", test, epochs)
     history = History() if history is None else history
     history.interrupted = False
     reason_to_stop = _stopper(stop)
     by_batch = schedule if schedule_each == "batch" else None
     first, last = len(history) + 1, len(history) + epochs
-    with _switched(model, training=True), progress_of(progress, last) as show:
+    undivided = _Undivided(optimizer)
+    with _switched(model, training=True), progress_of(progress, last) as show, undivided:
         try:
             for number in range(first, last + 1):
                 start, rate = perf_counter(), _rate(optimizer)
                 learnt = _epoch(
-                    model, data, loss, optimizer, metric, by_batch, clip_norm, number, show
+                    model, data, loss, undivided, metric, by_batch, clip_norm, number, show
                 )
-                _check_parameters(model, number)
+                check_parameters(model, number)
                 tested = evaluate(model, test, loss, metric) if test is not None else _NOTHING
                 history.append(Epoch(*learnt, *tested, rate, perf_counter() - start))
                 show.epoch(history)
@@ -171,7 +188,7 @@ def _epoch(
         outputs = model(*inputs)
         value = loss(outputs, targets)
         if not mean.add(outputs, targets, value):
-            _explain(model, loss, inputs, targets, value, f"epoch {number}, batch {batch}")
+            explain(model, loss, inputs, targets, value, f"epoch {number}, batch {batch}")
         optimizer.zero_grad()
         value.backward()
         if clip_norm is not None:
@@ -179,7 +196,7 @@ def _epoch(
         optimizer.step()
         if schedule is not None:
             schedule.step()
-        show.batch(data)
+        show.batch(data, *mean.result())
     return mean.result()
 
 
@@ -199,7 +216,7 @@ def evaluate(
             outputs = model(*inputs)
             value = loss(outputs, targets)
             if not mean.add(outputs, targets, value):
-                _explain(model, loss, inputs, targets, value, f"test batch {batch}")
+                explain(model, loss, inputs, targets, value, f"test batch {batch}")
     return mean.result()
 
 
@@ -248,69 +265,20 @@ class _Mean:
         self._loss += size * number
         if self._metric is not None:
             plain = outputs.numpy() if isinstance(outputs, Tensor) else outputs
-            self._score += size * float(self._metric(plain, targets))
+            score = self._metric(plain, targets)
+            try:
+                self._score += size * float(score)
+            except (TypeError, ValueError):
+                raise DtypeError(
+                    f"fit: the metric must give one number, got {type(score).__name__} of shape "
+                    f"{np.shape(score)}"
+                ) from None
         return math.isfinite(number)
 
     def result(self) -> tuple[float, float]:
         """The means; NaN for a metric that there is not."""
         score = math.nan if self._metric is None else self._score / self._count
         return self._loss / self._count, score
-
-
-# --- what can be wrong ----------------------------------------------------------------------------
-
-
-def _check(data: Any, epochs: int, clip_norm: float | None, schedule_each: str) -> None:
-    if operator.index(epochs) < 1:
-        raise InputError(f"fit: epochs must be at least 1, got {epochs}")
-    if not isinstance(data, Iterable):
-        raise DtypeError(f"fit: data must be a DataLoader, got {type(data).__name__}")
-    if isinstance(data, Iterator) and epochs > 1:
-        raise InputError(
-            f"fit: data is a {type(data).__name__}, which can be gone through only once, not in "
-            f"{epochs} epochs; pass a DataLoader or a list of batches"
-        )
-    if schedule_each not in ("epoch", "batch"):
-        raise InputError(f"fit: schedule_each must be 'epoch' or 'batch', got {schedule_each!r}")
-    if clip_norm is not None and not clip_norm > 0:
-        raise InputError(f"fit: clip_norm must be above 0, got {clip_norm}")
-
-
-def _explain(
-    model: Model, loss: Loss, inputs: tuple[Any, ...], targets: Any, value: Any, where: str
-) -> NoReturn:
-    """Compute a batch again to find the first op that made a non-finite number."""
-    cause = None
-    found = "computed again, the batch gave finite numbers: is there randomness in the model?"
-    try:
-        with detect_anomaly():
-            loss(model(*inputs), targets)
-    except AnomalyError as error:
-        cause, found = error, str(error)
-    broken = _broken(model)
-    if broken:
-        found += f"; the step before had already made {', '.join(broken)} non-finite"
-    raise AnomalyError(
-        f"fit: the loss is {value.item()} in {where}: {found}. Common causes: a learning rate that "
-        "is too high (or clip_norm is missing), or data that are not finite"
-    ) from cause
-
-
-def _check_parameters(model: Model, number: int) -> None:
-    broken = _broken(model)
-    if broken:
-        raise AnomalyError(
-            f"fit: a step in epoch {number} made {', '.join(broken)} non-finite, though every loss "
-            "was finite: a gradient was not. Take a lower learning rate, or look for the op with "
-            "tg.detect_anomaly()"
-        )
-
-
-def _broken(model: Model) -> list[str]:
-    """The parameters that are not finite."""
-    named = getattr(model, "named_parameters", None)
-    pairs = enumerate(model.parameters()) if named is None else named()
-    return [f"parameter {name}" for name, p in pairs if not np.isfinite(p.numpy()).all()]
 
 
 # --- what a step and an epoch need ----------------------------------------------------------------
@@ -328,6 +296,43 @@ def _switched(model: Model, training: bool) -> Iterator[None]:
     finally:
         for part, mode in zip(parts, before, strict=True):
             part.training = mode
+
+
+class _Undivided:
+    """An optimizer whose steps Ctrl-C does not cut in two: within `with`, it waits for their end.
+
+    Half a step would leave some parameters behind the others. Where somebody else handles Ctrl-C,
+    or in a thread, where there is none, nothing changes.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self._optimizer, self._stepping, self._pressed = optimizer, False, False
+
+    def zero_grad(self) -> None:
+        self._optimizer.zero_grad()
+
+    def step(self) -> None:
+        self._stepping = True
+        self._optimizer.step()
+        self._stepping = False
+        if self._pressed:
+            raise KeyboardInterrupt
+
+    def __enter__(self) -> Self:
+        ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        self._installed = ours and threading.current_thread() is threading.main_thread()
+        if self._installed:
+            signal.signal(signal.SIGINT, self._press)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._installed:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _press(self, *_: object) -> None:
+        if not self._stepping:
+            raise KeyboardInterrupt
+        self._pressed = True
 
 
 def _rate(optimizer: Any) -> float:

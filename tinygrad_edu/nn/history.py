@@ -44,6 +44,13 @@ class History(list[Epoch]):
 
     interrupted: bool = False
 
+    def __repr__(self) -> str:
+        """A line for each epoch; of many, for the first and the last ones."""
+        lines = [_line(number, len(self), epoch) for number, epoch in enumerate(self, 1)]
+        if len(lines) > 12:
+            lines[6:-5] = ["..."]
+        return "\n".join(lines) or "no epoch yet"
+
     def column(self, name: str) -> npt.NDArray[np.float64]:
         """One number of each epoch, (epochs,): see `Epoch` for their names."""
         if name not in Epoch._fields:
@@ -68,14 +75,14 @@ class History(list[Epoch]):
             from matplotlib.figure import Figure
         except ImportError as error:
             raise ImportError(
-                "History.plot needs matplotlib: pip install 'tinygrad-edu[plot]'"
+                "History.plot needs matplotlib: pip install 'tinygrad-edu[plot]'", name="matplotlib"
             ) from error
         sides = {"loss": ("loss", "test_loss")}
         if not np.isnan([self.column("train_accuracy"), self.column("test_accuracy")]).all():
             sides["accuracy"] = ("train_accuracy", "test_accuracy")
         figure = Figure(figsize=(4.5 * len(sides), 3.6), layout="constrained")
         if title:
-            figure.suptitle(title)
+            figure.suptitle(title, wrap=True)
         for i, (what, columns) in enumerate(sides.items(), 1):
             axes: Any = figure.add_subplot(1, len(sides), i, xlabel="epoch", ylabel=what)
             for name, label in zip(columns, ("train", "test"), strict=True):
@@ -83,7 +90,8 @@ class History(list[Epoch]):
                 if not np.isnan(numbers).all():
                     marker = "." if len(self) < 60 else ""
                     axes.plot(range(1, len(self) + 1), numbers, marker=marker, label=label)
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.set_xlim(0.5, len(self) + 0.5)
+            axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
             axes.grid(alpha=0.3)
             axes.legend()
         write_aside(path, figure.savefig)
@@ -95,8 +103,8 @@ class History(list[Epoch]):
 class Silent:
     """Shows nothing."""
 
-    def batch(self, data: Any) -> None:
-        """One more batch of the data was learnt."""
+    def batch(self, data: Any, loss: float, accuracy: float) -> None:
+        """One more batch of the data was learnt; the means of this epoch so far."""
 
     def epoch(self, history: History) -> None:
         """One more epoch is complete."""
@@ -123,8 +131,7 @@ class _Lines(Silent):
 
     def _print(self, history: History) -> None:
         self._printed = len(history)
-        number = f"{self._printed:>{len(str(self._last))}}/{self._last}"
-        print(f"epoch {number}  {_numbers(history[-1])}", flush=True)
+        print(_line(self._printed, self._last, history[-1]), flush=True)
 
 
 class _Bar(Silent):
@@ -132,25 +139,34 @@ class _Bar(Silent):
 
     def __init__(self, bar: Any, last: int) -> None:
         self._bar, self._task = bar, bar.add_task("", total=last, number=0)
+        self._tested: tuple[float, ...] = ()  # of the epoch before: they stay until there are new
 
-    def batch(self, data: Any) -> None:
-        if hasattr(data, "__len__"):
-            self._bar.advance(self._task, 1 / len(data))
+    def batch(self, data: Any, loss: float, accuracy: float) -> None:
+        by = 1 / len(data) if hasattr(data, "__len__") else 0
+        self._bar.update(self._task, advance=by, description=self._text(loss, accuracy))
 
     def epoch(self, history: History) -> None:
-        number = len(history)
-        numbers = _numbers(history[-1])
-        self._bar.update(self._task, completed=number, number=number, description=numbers)
+        number, self._tested = len(history), history[-1][2:4]
+        text = self._text(*history[-1][:2])
+        self._bar.update(self._task, completed=number, number=number, description=text)
+
+    def _text(self, loss: float, accuracy: float) -> str:
+        # Short, so that a terminal of 80 columns has room for all of it.
+        return _numbers(loss, accuracy, *self._tested).replace("accuracy", "acc")
 
     def end(self, history: History) -> None:
         if history.interrupted:
             self._bar.console.print(_interrupted(history))
 
 
-def _numbers(epoch: Epoch) -> str:
-    shown = {"loss": epoch.loss, "accuracy": epoch.train_accuracy}
-    shown |= {"test loss": epoch.test_loss, "test accuracy": epoch.test_accuracy}
-    return "  ".join(f"{name} {x:.4f}" for name, x in shown.items() if not math.isnan(x))
+def _line(number: int, last: int, epoch: Epoch) -> str:
+    return f"epoch {number:>{len(str(last))}}/{last}  {_numbers(*epoch[:4])}"
+
+
+def _numbers(*numbers: float) -> str:
+    names = ("loss", "accuracy", "test loss", "test accuracy")
+    shown = zip(names, numbers, strict=False)  # before the first test there are two
+    return "  ".join(f"{name} {x:.4f}" for name, x in shown if not math.isnan(x))
 
 
 def _interrupted(history: History) -> str:
@@ -171,6 +187,7 @@ def progress_of(wanted: bool, last: int) -> Iterator[Silent]:
     try:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
+        from rich.table import Column
     except ImportError:
         yield _Lines(last)
         return
@@ -178,8 +195,9 @@ def progress_of(wanted: bool, last: int) -> Iterator[Silent]:
     if not console.is_interactive:
         yield _Lines(last)
         return
+    count = Column(min_width=len(f"epoch {last}/{last}"), no_wrap=True)  # the bar shrinks first
     columns = (
-        TextColumn("epoch {task.fields[number]}/{task.total}"),
+        TextColumn("epoch {task.fields[number]}/{task.total}", table_column=count),
         BarColumn(bar_width=20),
         TextColumn("{task.description}"),
     )

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.errors import DtypeError, InputError
-from tinygrad_edu.nn.checks import check_rng
+from tinygrad_edu.ops.random import check_rng
 from tinygrad_edu.tensor import Tensor
 
 Shape = int | tuple[int, ...]

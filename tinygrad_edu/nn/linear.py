@@ -10,9 +10,10 @@ import numpy as np
 
 from tinygrad_edu.errors import InputError
 from tinygrad_edu.nn import init as initial
-from tinygrad_edu.nn.checks import check_rng, check_sizes, shape_of, title, wrong_input
+from tinygrad_edu.nn.checks import check_sizes, shape_of, title, wrong_input
 from tinygrad_edu.nn.module import Module, Parameter
 from tinygrad_edu.ops.linalg import bilinear, linear
+from tinygrad_edu.ops.random import check_rng
 
 Rng = np.random.Generator | None
 

@@ -13,7 +13,6 @@ from tinygrad_edu.nn.cells import Array, Gated, Kind, LongShortTerm, Simple, Sta
 from tinygrad_edu.nn.checks import (
     check_floats,
     check_probability,
-    check_rng,
     check_sizes,
     shape_of,
     title,
@@ -21,7 +20,7 @@ from tinygrad_edu.nn.checks import (
 )
 from tinygrad_edu.nn.linear import Rng, default_uniform
 from tinygrad_edu.nn.module import Parameter
-from tinygrad_edu.ops.random import dropout
+from tinygrad_edu.ops.random import check_rng, dropout
 
 
 class _Layers(Kind):

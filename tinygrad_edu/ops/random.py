@@ -28,10 +28,15 @@ from tinygrad_edu.ops.windows import as_array
 Size = int | tuple[int, ...] | None
 
 
-def _check_rng(function: str, rng: Any) -> np.random.Generator:
+def check_rng(user: str, rng: Any) -> np.random.Generator:
+    """The generator that whoever draws numbers must be given.
+
+    Raises:
+        DtypeError: if it is none.
+    """
     if not isinstance(rng, np.random.Generator):
         raise DtypeError(
-            f"{function}: expected rng to be a numpy.random.Generator, as in "
+            f"{user}: expected rng to be a numpy.random.Generator, as in "
             f"rng=np.random.default_rng(0), got {type(rng).__name__}"
         )
     return rng
@@ -42,7 +47,7 @@ def _check_rng(function: str, rng: Any) -> np.random.Generator:
 
 def _noise(function: str, draw: str, rng: Any, size: Size, *parameters: Array) -> Array:
     """Numbers of a standard distribution, in the shape and dtype of the sample."""
-    rng = _check_rng(function, rng)
+    rng = check_rng(function, rng)
     shape = np.broadcast_shapes(*(np.shape(x) for x in parameters)) if size is None else size
     noise = getattr(rng, draw)(size=shape)
     given = [x.dtype for x in parameters if hasattr(x, "dtype") and x.dtype.kind == "f"]
@@ -199,7 +204,7 @@ def dropout(
         raise InputError(f"dropout: expected p between 0 and 1, got {p}")
     if not training:
         return x
-    kept = _check_rng("dropout", rng).random(x.shape, dtype=np.float32) >= p
+    kept = check_rng("dropout", rng).random(x.shape, dtype=np.float32) >= p
     factor = np.asarray(np.multiply(kept, 1 / (1 - p) if p < 1 else 0.0, dtype=x.dtype))
     factor.flags.writeable = False  # so that the graph keeps it without a copy
     return safe_multiply(x, factor)

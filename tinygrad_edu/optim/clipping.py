@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from tinygrad_edu.errors import AnomalyError, InputError
+from tinygrad_edu.errors import AnomalyError, DtypeError, InputError
 from tinygrad_edu.sparse import RowSparse
 from tinygrad_edu.tensor import Tensor
 
@@ -22,8 +23,9 @@ def clip_grad_norm_(
     """Scale all gradients by one factor, so that their norm as one vector is `max_norm` at most.
 
     Args:
-        parameters: Tensors; those without a gradient do not count.
-        max_norm: the largest norm allowed, positive.
+        parameters: Tensors; those without a gradient do not count, and one that comes twice counts
+            once.
+        max_norm: the largest norm allowed, positive; `math.inf` only measures.
         norm_type: p of the p-norm, from 1 up; `math.inf` for the largest magnitude.
         error_if_nonfinite: refuse a norm that is infinite or NaN; else the gradients are left as
             they are then. (PyTorch scales them by 0 or NaN.)
@@ -33,15 +35,17 @@ def clip_grad_norm_(
 
     Raises:
         InputError: if `max_norm` or `norm_type` is out of range.
+        DtypeError: if they are no numbers, or `parameters` no Tensors.
         AnomalyError: if the norm is not finite and that is to be an error.
 
     Source: R. Pascanu et al., "On the difficulty of training recurrent neural networks" (2013),
     algorithm 1. (PyTorch divides by the norm + 1e-6.)
     """
-    _check_positive("clip_grad_norm_", "max_norm", max_norm)
-    if not norm_type >= 1:
+    _check_number("clip_grad_norm_", "max_norm", max_norm)
+    _check_number("clip_grad_norm_", "norm_type", norm_type)
+    if norm_type < 1:
         raise InputError(f"clip_grad_norm_: expected norm_type from 1 up, got {norm_type}")
-    tensors = _with_gradient(parameters)
+    tensors = _with_gradient("clip_grad_norm_", parameters)
     total = _norm([_norm(_numbers(p.grad), norm_type) for p in tensors], norm_type)
     if not math.isfinite(total):
         if error_if_nonfinite:
@@ -65,17 +69,24 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
 
     Raises:
         InputError: if `clip_value` is out of range.
+        DtypeError: if it is no number, or `parameters` no Tensors.
     """
-    _check_positive("clip_grad_value_", "clip_value", clip_value)
-    for p in _with_gradient(parameters):
+    _check_number("clip_grad_value_", "clip_value", clip_value)
+    for p in _with_gradient("clip_grad_value_", parameters):
         clipped = np.asarray(np.clip(_numbers(p.grad), -clip_value, clip_value))
         sparse = isinstance(p.grad, RowSparse)
         p.grad = RowSparse(p.grad.rows, clipped, p.shape) if sparse else clipped
 
 
-def _with_gradient(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
-    listed = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    return [p for p in listed if p.grad is not None]
+def _with_gradient(function: str, parameters: Any) -> list[Tensor]:
+    listed = [parameters] if isinstance(parameters, Tensor) else parameters
+    tensors = list(listed) if isinstance(listed, Iterable) else [listed]
+    for p in tensors:
+        if not isinstance(p, Tensor):
+            raise DtypeError(
+                f"{function}: expected Tensors, got {type(p).__name__}: pass model.parameters()"
+            )
+    return [p for p in dict.fromkeys(tensors) if p.grad is not None]
 
 
 def _numbers(grad: Any) -> np.ndarray[Any, Any]:
@@ -91,6 +102,8 @@ def _norm(values: Any, ord: float) -> float:
     return largest * float(np.linalg.norm(np.divide(values, largest, dtype=float).ravel(), ord))
 
 
-def _check_positive(function: str, argument: str, value: Any) -> None:
-    if not 0 < value < math.inf:
+def _check_number(function: str, argument: str, value: Any) -> None:
+    if not isinstance(value, Real):
+        raise DtypeError(f"{function}: expected a number for {argument}, got {value!r:.60}")
+    if not float(value) > 0:
         raise InputError(f"{function}: expected a positive {argument}, got {value}")

@@ -49,10 +49,10 @@ class Optimizer:
     state: dict[Tensor, State]
 
     def __init__(self, params: Iterable[Any], **defaults: Any) -> None:
+        self.param_groups, self.state, self._defaults = [], {}, defaults
         if isinstance(params, Tensor | np.ndarray):
             raise DtypeError(f"{self._name}: expected a list of parameters, got one: pass [p]")
-        self.param_groups, self.state, self._defaults = [], {}, defaults
-        listed = list(params)
+        listed = self._listed(params)
         in_groups = bool(listed) and isinstance(listed[0], Mapping)
         for group in listed if in_groups else [{"params": listed}]:
             self.add_param_group(group)
@@ -73,7 +73,7 @@ class Optimizer:
             known = ", ".join(self._defaults)
             raise InputError(f"{self._name}: has no option {unknown[0]!r}; options: {known}")
         params = group["params"]
-        listed = [params] if isinstance(params, Tensor) else list(params)
+        listed = [params] if isinstance(params, Tensor) else self._listed(params)
         pairs = [x if isinstance(x, tuple) and len(x) == 2 else (None, x) for x in listed]
         if not pairs:
             raise InputError(f"{self._name}: expected parameters, got an empty list or iterator")
@@ -90,6 +90,14 @@ class Optimizer:
         names, tensors = zip(*pairs, strict=True)
         self.param_groups.append({**options, "params": [*tensors], "names": names})
 
+    def _listed(self, params: Any) -> list[Any]:
+        if isinstance(params, Mapping | str) or not isinstance(params, Iterable):
+            raise DtypeError(
+                f"{self._name}: expected a list of parameters, got {type(params).__name__}: pass "
+                "model.parameters()"
+            )
+        return list(params)
+
     def _checked(self, key: str, value: Any) -> Any:
         """An option as plain Python numbers (a NumPy one would widen float32)."""
         if isinstance(value, bool | np.bool_):
@@ -99,9 +107,8 @@ class Optimizer:
         if not isinstance(value, Real):
             raise DtypeError(f"{self._name}: expected a number for {key}, got {value!r:.60}")
         number = float(value)
-        expected = "a positive" if key == "lr" else "a non-negative"
-        if not math.isfinite(number) or number < 0 or (key == "lr" and number == 0):
-            raise InputError(f"{self._name}: expected {expected} finite {key}, got {value}")
+        if not 0 <= number < math.inf:
+            raise InputError(f"{self._name}: expected a finite {key} from 0 up, got {value}")
         if key in _BELOW_ONE and number >= 1:
             raise InputError(f"{self._name}: expected {key} from 0 to below 1, got {value}")
         return number
@@ -129,23 +136,33 @@ class Optimizer:
     # -- what is done with it ------------------------------------------------------------------
 
     def step(self) -> None:
-        """Change every parameter that has a gradient.
+        """Change every parameter that has a gradient, or none if a gradient does not fit.
 
         Raises:
             InputError: if a gradient, set by hand, has another shape than its parameter.
+            DtypeError: if it holds no real numbers.
         """
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    self._step(p, p.grad, group)
+        due = [
+            (p, group) for group in self.param_groups for p in group["params"] if p.grad is not None
+        ]
+        for p, _ in due:
+            self._check_gradient(p, p.grad)
+        for p, group in due:
+            self._step(p, p.grad, group)
+
+    def _check_gradient(self, p: Tensor, g: Any) -> None:
+        if not isinstance(g, np.ndarray | RowSparse) or g.shape != p.shape:
+            raise InputError(
+                f"{self._name}: expected for {p!r:.60} a gradient of shape {p.shape}, got "
+                f"{type(g).__name__} of shape {getattr(g, 'shape', None)}"
+            )
+        if g.dtype.kind not in "fiub":
+            raise DtypeError(
+                f"{self._name}: expected for {p!r:.60} a gradient of {p.dtype}, got {g.dtype}"
+            )
 
     def _step(self, p: Tensor, g: Any, options: Options) -> None:
         data = p.data  # which no graph holds any more, or holds a copy of
-        if not isinstance(g, np.ndarray | RowSparse) or g.shape != data.shape:
-            raise InputError(
-                f"{self._name}: expected for {p!r:.60} a gradient of shape {data.shape}, got "
-                f"{type(g).__name__} of shape {getattr(g, 'shape', None)}"
-            )
         state = self.state.get(p)
         if state is None:
             state = self.state[p] = {"step": 0}
@@ -197,11 +214,14 @@ class Optimizer:
         who = f"{self._name}.load_state_dict"
         try:
             groups, states = state_dict["param_groups"], state_dict["state"]
-        except (KeyError, TypeError):
+            sizes = [len(group["params"]) for group in groups]
+            saved = {int(number): dict(state) for number, state in states.items()}  # "0" from JSON
+        except (AttributeError, KeyError, TypeError, ValueError):
             raise InputError(
-                f"{who}: expected {{'state': ..., 'param_groups': ...}}, got {state_dict!r:.80}"
+                f"{who}: expected {{'state': ..., 'param_groups': ...}} as state_dict() gives it, "
+                f"got {state_dict!r:.80}"
             ) from None
-        sizes, own = ([len(g["params"]) for g in gs] for gs in (groups, self.param_groups))
+        own = [len(group["params"]) for group in self.param_groups]
         if sizes != own:
             raise InputError(f"{who}: expected groups of {own} parameters, got {sizes}")
         options = [
@@ -209,17 +229,14 @@ class Optimizer:
         ]
         buffers = [self.buffers(options[i]) for i, size in enumerate(sizes) for _ in range(size)]
         parameters = self._parameters()
-        loaded: dict[Tensor, State] = {}
-        for number, saved in states.items():
-            if not (str(number).isdigit() and int(number) < len(parameters)):
-                raise InputError(
-                    f"{who}: expected state of {len(parameters)} parameters, got number {number!r}"
-                )
-            i = int(number)  # JSON makes strings of them
-            if missing := {"step", *buffers[i]} - saved.keys():
-                raise InputError(f"{who}: parameter {i}: {', '.join(sorted(missing))} missing")
-            p = parameters[i]
-            loaded[p] = {key: _fitting(who, p, key, value) for key, value in saved.items()}
+        if strange := saved.keys() - range(len(parameters)):
+            raise InputError(
+                f"{who}: expected state of {len(parameters)} parameters, got number {min(strange)}"
+            )
+        loaded = {
+            parameters[i]: _saved_state(f"{who}: parameter {i}", parameters[i], buffers[i], state)
+            for i, state in saved.items()
+        }
         for group, chosen in zip(self.param_groups, options, strict=True):
             group.update(chosen)
         self.state = loaded
@@ -231,10 +248,12 @@ class Optimizer:
                 f"{who}: expected the options {', '.join(self._defaults)}; missing or too many: "
                 f"{', '.join(sorted(different))}; is it of another optimiser?"
             )
-        names = tuple(saved.get("names", own["names"]))
+        names = tuple(saved.get("names") or own["names"])
         if names != own["names"]:
             raise InputError(f"{who}: expected parameters named {own['names']}, got {names}")
-        return {key: saved[key] for key in self._defaults}
+        options = {key: self._checked(key, saved[key]) for key in self._defaults}
+        self.check(options)
+        return options
 
     def _parameters(self) -> list[Tensor]:
         return [p for group in self.param_groups for p in group["params"]]
@@ -271,10 +290,20 @@ def _copied(state: State) -> State:
     return {key: x.copy() if isinstance(x, np.ndarray) else x for key, x in state.items()}
 
 
-def _fitting(who: str, p: Tensor, key: str, value: Any) -> Any:
-    """A saved number or array, in the dtype of its parameter."""
-    if np.ndim(value) == 0 and key == "step":
-        return int(value)
-    if np.shape(value) != p.shape:
-        raise InputError(f"{who}: {key}: expected shape {p.shape}, got {np.shape(value)}")
-    return np.array(value, dtype=p.dtype)
+def _saved_state(who: str, p: Tensor, buffers: tuple[str, ...], saved: Mapping[str, Any]) -> State:
+    """The saved state of a parameter, with arrays of its shape and dtype."""
+    if missing := {"step", *buffers} - saved.keys():
+        raise InputError(f"{who}: {', '.join(sorted(missing))} missing")
+    state: State = {}
+    for key, value in saved.items():
+        array = np.asarray(value)
+        shape = () if key == "step" else p.shape
+        if array.dtype.kind not in "fiu" or array.shape != shape:
+            raise InputError(
+                f"{who}: {key}: expected numbers of shape {shape}, got {array.dtype} of shape "
+                f"{array.shape}"
+            )
+        state[key] = int(array) if key == "step" else np.array(array, dtype=p.dtype)
+    if state["step"] < 0 or state["step"] != saved["step"]:
+        raise InputError(f"{who}: expected a whole number of steps, got {saved['step']}")
+    return state

@@ -7,10 +7,12 @@ optimiser began with. Write one, or put these together: `warmup(500, then=cosine
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Mapping
+from numbers import Integral, Real
 from typing import Any
 
-from tinygrad_edu.errors import InputError
+from tinygrad_edu.errors import DtypeError, InputError
 from tinygrad_edu.optim.optimizer import Optimizer
 
 Schedule = Callable[[int, float], float]
@@ -24,6 +26,7 @@ def constant() -> Schedule:
 def step_decay(step_size: int, gamma: float = 0.1) -> Schedule:
     """Times `gamma` after every `step_size` steps."""
     _check_count("step_decay", "step_size", step_size)
+    _check_number("step_decay", "gamma", gamma)
     return lambda t, base: base * gamma ** (t // step_size)
 
 
@@ -36,6 +39,7 @@ def cosine(T_max: int, eta_min: float = 0.0) -> Schedule:
     (2017), eq. 5, without restarts.
     """
     _check_count("cosine", "T_max", T_max)
+    _check_number("cosine", "eta_min", eta_min)
 
     def rate(t: int, base: float) -> float:
         return eta_min + (base - eta_min) * (1 + math.cos(math.pi * min(t, T_max) / T_max)) / 2
@@ -52,6 +56,7 @@ def warmup(steps: int, then: Schedule | None = None, start_factor: float = 1 / 3
         start_factor: where the line begins.
     """
     _check_count("warmup", "steps", steps)
+    _check_number("warmup", "start_factor", start_factor)
     after = then or constant()
 
     def rate(t: int, base: float) -> float:
@@ -74,6 +79,10 @@ class LRScheduler:
     Attributes:
         t: how many steps it has made.
         base_lrs: one per group.
+
+    Raises:
+        InputError: if `optimizer` is none, or the first rate is not finite or below 0.
+        DtypeError: if `schedule` is no function.
     """
 
     def __init__(self, optimizer: Optimizer, schedule: Schedule) -> None:
@@ -81,20 +90,27 @@ class LRScheduler:
             raise InputError(
                 f"{type(self).__name__}: expected an optimiser, got {type(optimizer).__name__}"
             )
-        self.optimizer, self.schedule, self.t = optimizer, schedule, 0
-        self.base_lrs: list[float] = []
-        self._set()
+        if not callable(schedule):
+            raise DtypeError(
+                f"{type(self).__name__}: expected for schedule a function (t, base) -> rate, got "
+                f"{schedule!r:.60}"
+            )
+        self.optimizer, self.schedule = optimizer, schedule
+        self._set(0, [])
 
-    def _set(self) -> None:
+    def _set(self, t: int, base_lrs: list[float]) -> None:
+        """Set the rates of step t, and what they come from; nothing if one is no rate."""
         groups = self.optimizer.param_groups
-        self.base_lrs += [group["lr"] for group in groups[len(self.base_lrs) :]]  # added since
-        for group, base in zip(groups, self.base_lrs, strict=True):
-            rate = float(self.schedule(self.t, base))
+        bases = base_lrs + [group["lr"] for group in groups[len(base_lrs) :]]  # added since
+        rates = [float(self.schedule(t, base)) for base in bases]
+        for rate, base in zip(rates, bases, strict=True):
             if not 0 <= rate < math.inf:
                 raise InputError(
-                    f"{type(self).__name__}: expected a finite rate from 0 up at step {self.t}, "
-                    f"got {rate} for the base rate {base}"
+                    f"{type(self).__name__}: expected a finite rate from 0 up at step {t}, got "
+                    f"{rate} for the base rate {base}"
                 )
+        self.t, self.base_lrs = t, bases
+        for group, rate in zip(groups, rates, strict=True):
             group["lr"] = rate
 
     def step(self) -> None:
@@ -103,8 +119,7 @@ class LRScheduler:
         Raises:
             InputError: if the schedule gives none that is finite and not negative.
         """
-        self.t += 1
-        self._set()
+        self._set(self.t + 1, self.base_lrs)
 
     def get_last_lr(self) -> list[float]:
         """The rate of every group."""
@@ -121,15 +136,19 @@ class LRScheduler:
             InputError: if it is of another number of groups, or no such state.
         """
         who = f"{type(self).__name__}.load_state_dict"
-        if not isinstance(state_dict, Mapping) or state_dict.keys() != {"t", "base_lrs"}:
-            raise InputError(f"{who}: expected {{'t': ..., 'base_lrs': ...}}, got {state_dict!r}")
-        if len(state_dict["base_lrs"]) != len(self.base_lrs):
+        try:
+            t, base_lrs = operator.index(state_dict["t"]), [*map(float, state_dict["base_lrs"])]
+        except (KeyError, TypeError, ValueError):
             raise InputError(
-                f"{who}: expected rates of {len(self.base_lrs)} groups, got "
-                f"{len(state_dict['base_lrs'])}"
+                f"{who}: expected {{'t': ..., 'base_lrs': ...}}, got {state_dict!r:.80}"
+            ) from None
+        if t < 0:
+            raise InputError(f"{who}: expected t from 0 up, got {t}")
+        if len(base_lrs) != len(self.base_lrs):
+            raise InputError(
+                f"{who}: expected rates of {len(self.base_lrs)} groups, got {len(base_lrs)}"
             )
-        self.t, self.base_lrs = int(state_dict["t"]), [*map(float, state_dict["base_lrs"])]
-        self._set()
+        self._set(t, base_lrs)
 
 
 class StepLR(LRScheduler):
@@ -160,5 +179,10 @@ class LinearWarmup(LRScheduler):
 
 
 def _check_count(function: str, argument: str, count: Any) -> None:
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+    if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
         raise InputError(f"{function}: expected {argument} to be 1 step or more, got {count!r}")
+
+
+def _check_number(function: str, argument: str, value: Any) -> None:
+    if not isinstance(value, Real):
+        raise DtypeError(f"{function}: expected a number for {argument}, got {value!r:.60}")
