@@ -4,7 +4,7 @@
 #   make test     lint, types and tests: what CI runs
 #   make bench    speed and memory next to PyTorch, autograd and MyGrad
 #   make docs     write docs/ops.md and docs/layers.md anew from rules and docstrings
-#   make examples   run every example over all its seeds (writes docs/systems_results.md)
+#   make examples   run every example over all its seeds (writes docs/systems*.md, docs/systems/)
 #   make gallery  draw the pictures and pages of docs/gallery.md anew
 #   make kill-rate   break every rule on purpose: does check_op notice? (writes docs/kill_rate.md)
 #   make format   put the code into the project's format
@@ -43,7 +43,8 @@ docs: $(VENV)/dev.stamp
 	$(BIN)/python docs/make_ops.py
 	$(BIN)/python docs/make_layers.py
 
-# Minutes on two cores. EXAMPLES_FLAGS=--quick takes one seed at reduced size, and prints only.
+# Minutes on two cores. EXAMPLES_FLAGS=--quick takes one seed at reduced size, and prints only;
+# EXAMPLES_FLAGS=--pictures draws the pictures only.
 examples: $(VENV)/demo.stamp
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python examples/run_all.py $(EXAMPLES_FLAGS)
 

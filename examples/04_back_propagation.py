@@ -9,56 +9,47 @@ gives what each weight has to do with the error:
                       ∂E/∂W_ij = O_i · O_j (1 - O_j) · Σ_k δ_k W_jk
 
 The engine was told none of these. It has a rule for `@`, one for σ and one for the square, and
-chains them: the results are equal to the last digits. So are those of ready layers, which keep
-their weights the other way round, (out, in), as in PyTorch.
-
-The factor matters. PyTorch's mean squared error is 1/(N K) Σ (O - t)², over N samples with K
-outputs: 2/(N K) times E, and so is its gradient.
+chains them: equal to the last digits. So are ready layers, whose weights are (out, in). Mind the
+factor: PyTorch's mean squared error, 1/(N K) Σ (O - t)² over N samples with K outputs, is 2/(N K)
+times E, and so is its gradient.
 """
+
+import sys
+from pathlib import Path
 
 import numpy as np
 
 import tinygrad_edu as tg
 from tinygrad_edu import nn
+from tinygrad_edu.data.files import write_aside
 
-ROWS = (1, 2, 5)
-ASKED = "engine = formula to 1e-12"
-SEEDS = 5
-
+ROWS, ASKED, SEEDS = (1, 2, 5), "engine = formula to 1e-12", 5
 Array = np.ndarray
-Pair = tuple[Array, Array]
-
-
-def slope(output: Array) -> Array:
-    """σ' by what σ has given."""
-    return output * (1 - output)
 
 
 def by_hand(x: Array, W: Array, t: Array) -> Array:
     """∂E/∂W of a layer of neurons: one of them is the layer with one column."""
     output = tg.sigmoid(x @ W)
-    delta = (output - t) * slope(output)
+    delta = (output - t) * output * (1 - output)
     return x.T @ delta
 
 
-def by_hand_with_hidden(x: Array, W_ij: Array, W_jk: Array, t: Array) -> Pair:
+def by_hand_with_hidden(x: Array, W_ij: Array, W_jk: Array, t: Array) -> tuple[Array, Array]:
     """∂E/∂W_ij and ∂E/∂W_jk: the errors go back through the weights that they came by."""
     O_j = tg.sigmoid(x @ W_ij)
     O_k = tg.sigmoid(O_j @ W_jk)
-    delta_k = (O_k - t) * slope(O_k)
-    delta_j = slope(O_j) * (delta_k @ W_jk.T)
+    delta_k = (O_k - t) * O_k * (1 - O_k)
+    delta_j = O_j * (1 - O_j) * (delta_k @ W_jk.T)
     return x.T @ delta_j, O_j.T @ delta_k
 
 
 def by_engine(x: Array, weights: list[Array], t: Array) -> list[Array]:
     """The same of primitive ops: a layer is σ(O @ W)."""
-    tensors = [tg.Tensor(W, requires_grad=True) for W in weights]
-    output = x
+    output, tensors = x, [tg.Tensor(W, requires_grad=True) for W in weights]
     for W in tensors:
         output = tg.sigmoid(output @ W)
     error = 0.5 * np.sum((output - t) ** 2)
-    error.backward()
-    return [W.grad for W in tensors]
+    return [gradient.numpy() for gradient in tg.gradients(error, tensors)]
 
 
 def by_layers(x: Array, weights: list[Array], t: Array) -> list[Array]:
@@ -98,8 +89,7 @@ def run(seed: int, quick: bool = False) -> float:
     differences = []
     for _ in range(10 if quick else 100):
         for x, weights, t, hand in cases(rng).values():
-            differences.append(apart(by_engine(x, weights, t), hand))
-            differences.append(apart(by_layers(x, weights, t), hand))
+            differences += [apart(f(x, weights, t), hand) for f in (by_engine, by_layers)]
     return float(np.max(differences))  # NaN if one is NaN, which Python's max might overlook
 
 
@@ -108,8 +98,21 @@ def reached(figure: float, quick: bool = False) -> bool:
     return figure <= 1e-12
 
 
+def picture(folder: Path) -> Path:
+    """Draw the graph of two layers; on an arrow stands what flows back along it."""
+    from viz import draw
+
+    x, W_ij, W_jk = (tg.Tensor(np.eye(2), name != "x", name) for name in ("x", "W_ij", "W_jk"))
+    O_j = tg.sigmoid(x @ W_ij)
+    O_k = tg.sigmoid(O_j @ W_jk)
+    graph = draw(O_k, names=locals(), engine="builtin", direction="TB")
+    write_aside(path := folder / "04_back_propagation.svg", graph.save)
+    return path
+
+
 if __name__ == "__main__":
     for name, (x, weights, t, hand) in cases(np.random.default_rng(0)).items():
         found = by_engine(x, weights, t)
         print(f"{name:<16} ∂E/∂W[0, 0]: engine {found[0][0, 0]:+.12f}  hand {hand[0][0, 0]:+.12f}")
-    print(f"\n100 nets of random sizes: at most {run(0):.1e} apart ({ASKED})")
+    print(f"engine, hand, layers: at most {run(0):.1e} apart in 100 nets ({ASKED})")
+    print(picture(Path(sys.argv[1] if len(sys.argv) > 1 else "examples-output")))

@@ -22,10 +22,9 @@ import numpy as np
 
 from tinygrad_edu import nn
 from tinygrad_edu.data import gate
+from tinygrad_edu.data.files import write_aside
 
-ROWS = (3,)
-ASKED = "5 gates learnt, and XOR never"
-SEEDS = 100
+ROWS, ASKED, SEEDS = (3,), "5 gates learnt, and XOR never", 100
 
 GATES = ("and", "or", "not", "nand", "nor")
 EPOCHS = 200
@@ -84,14 +83,15 @@ def picture(folder: Path) -> Path:
     """Draw the 0/1 loss: of AND it goes to 0, of XOR up and down for ever."""
     from matplotlib.figure import Figure  # the extra `plot`
 
-    figure = Figure(figsize=(7, 3), layout="constrained")
-    axes = figure.add_subplot(xlabel="examples seen", ylabel="wrong answers")
-    for name in ("and", "xor"):
+    figure = Figure(figsize=(7, 3.5), layout="constrained")
+    for place, (name, said) in enumerate({"and": "is learnt", "xor": "never is"}.items(), 1):
         _, losses, _ = learn(*gate(name), np.random.default_rng(2), 30)
-        axes.plot(range(1, len(losses) + 1), losses, marker=".", label=name.upper())
-    axes.legend()
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path := folder / "05_rosenblatt.png")
+        axes = figure.add_subplot(2, 1, place, title=f"{name.upper()} {said}", ylabel="wrong of 4")
+        axes.step(range(1, len(losses) + 1), losses, where="mid")
+        axes.set(xlim=(0, 121), ylim=(-0.3, 4.3), yticks=range(5))
+        axes.grid(axis="y", alpha=0.3)
+    axes.set_xlabel("examples seen")
+    write_aside(path := folder / "05_rosenblatt.png", figure.savefig)
     return path
 
 

@@ -1,29 +1,25 @@
 """A multi-layer perceptron of any depth, of primitive ops, the way one writes it in NumPy.
 
 A layer is f(z) with z = x @ W + b. Its weights start even on ±√(6 / (n_in + n_out)) (Glorot and
-Bengio 2010). By hand, the errors go from the last layer to the first:
+Bengio 2010), and L = 1/(N K) Σ (O - t)². By hand, the errors go from the last layer to the first:
 
-    δ⁽ᴸ⁾ = ∂L/∂O ⊙ f'(z⁽ᴸ⁾),    δ⁽ˡ⁾ = (δ⁽ˡ⁺¹⁾ W⁽ˡ⁺¹⁾ᵀ) ⊙ f'(z⁽ˡ⁾)
+    δ⁽ᴸ⁾ = ∂L/∂O ⊙ f'(z⁽ᴸ⁾),    δ⁽ˡ⁾ = (δ⁽ˡ⁺¹⁾ W⁽ˡ⁺¹⁾ᵀ) ⊙ f'(z⁽ˡ⁾),    ∂L/∂O = 2 (O - t) / (N K)
     ∂L/∂W = (its input)ᵀ δ,    ∂L/∂b = Σ_N δ
-
-The loss is L = 1/(N K) Σ (O - t)², the mean over N examples and K outputs, so that
-∂L/∂O = 2 (O - t) / (N K). With batches of one, `fit` is per-sample gradient descent.
 """
 
+import sys
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
 import tinygrad_edu as tg
 from tinygrad_edu import nn
 from tinygrad_edu.data import DataLoader
+from tinygrad_edu.data.files import write_aside
 
-ROWS = (6,)
-ASKED = "engine = formula to 1e-10"
-SEEDS = 5
-
-# f, and its derivative by what f has given.
-ACTIVATIONS = {
+ROWS, ASKED, SEEDS = (6,), "engine = formula to 1e-10", 5
+ACTIVATIONS = {  # f, and its derivative by what f has given
     "identity": (lambda z: z, lambda out: np.ones_like(out)),
     "sigmoid": (tg.sigmoid, lambda out: out * (1 - out)),
     "tanh": (np.tanh, lambda out: 1 - out**2),
@@ -37,16 +33,15 @@ class Network:
     def __init__(self, widths: list[int], activations: list[str], rng: np.random.Generator) -> None:
         self.widths, self.activations, self.parameters = widths, activations, []
         for n_in, n_out in pairwise(widths):
-            limit = np.sqrt(6 / (n_in + n_out))
-            W, b = rng.uniform(-limit, limit, (n_in, n_out)), np.zeros(n_out)
-            self.parameters += [tg.Tensor(W, requires_grad=True), tg.Tensor(b, requires_grad=True)]
+            W = np.sqrt(6 / (n_in + n_out)) * rng.uniform(-1, 1, (n_in, n_out))
+            self.parameters += [tg.Tensor(array, True) for array in (W, np.zeros(n_out))]
 
     def forward(self, x: np.ndarray) -> list[tg.Tensor]:
         """What every layer gives, (N, widths[l]) each."""
-        outputs = [x]
-        weights, biases = self.parameters[::2], self.parameters[1::2]
-        for W, b, activation in zip(weights, biases, self.activations, strict=True):
-            outputs.append(ACTIVATIONS[activation][0](outputs[-1] @ W + b))
+        outputs, parameters = [x], iter(self.parameters)
+        for activation in self.activations:
+            z = outputs[-1] @ next(parameters) + next(parameters)
+            outputs.append(ACTIVATIONS[activation][0](z))
         return outputs[1:]
 
     def predict(self, x: np.ndarray) -> np.ndarray:
@@ -54,16 +49,14 @@ class Network:
         return self.forward(x)[-1].numpy()
 
     def fit(self, loader: DataLoader, epochs: int, rate: float) -> list[float]:
-        """Descend along the gradient of each batch; return the mean loss of every epoch."""
+        """Descend along the gradient of each batch, of one example or more; the loss per epoch."""
         losses = []
         for _ in range(epochs):
             losses.append(0.0)
             for x, t in loader:
                 loss = np.mean((self.forward(x)[-1] - t) ** 2)
-                loss.backward()
-                for parameter in self.parameters:
-                    parameter.data -= rate * parameter.grad
-                    parameter.zero_grad()
+                for p, g in zip(self.parameters, tg.gradients(loss, self.parameters), strict=True):
+                    p.data -= rate * g.numpy()
                 losses[-1] += loss.item() * len(x) / loader.examples
         return losses
 
@@ -83,8 +76,7 @@ class Network:
         net = nn.MLP(self.widths, hidden, output, rng=np.random.default_rng(0))
         for theirs, own in zip(net.parameters(), self.parameters, strict=True):
             theirs.data = own.data.T.copy()
-        nn.MSELoss()(net(x), t).backward()
-        return [parameter.grad.T for parameter in net.parameters()]
+        return [g.numpy().T for g in tg.gradients(nn.MSELoss()(net(x), t), [*net.parameters()])]
 
 
 def run(seed: int, quick: bool = False) -> float:
@@ -107,13 +99,21 @@ def reached(figure: float, quick: bool = False) -> bool:
     return figure <= 1e-10
 
 
+def picture(folder: Path) -> Path:
+    """Draw how |x| and sin 2x are learnt by a network with two outputs."""
+    from matplotlib.figure import Figure  # the extra `plot`
+
+    x = np.linspace(-2, 2, 200)
+    x, t = x[:, np.newaxis], np.column_stack([np.abs(x), np.sin(2 * x)])
+    axes = (figure := Figure(figsize=(7, 3.4), layout="constrained")).add_subplot()
+    for batch, style in ((1, "-"), (20, "--")):
+        net = Network([1, 20, 20, 2], ["tanh", "tanh", "identity"], rng := np.random.default_rng(0))
+        axes.semilogy(net.fit(DataLoader((x, t), batch, shuffle=True, rng=rng), 100, 0.05), style)
+    axes.set(xlabel="epoch", ylabel="loss", title="per sample (solid), batches of 20 (dashed)")
+    write_aside(path := folder / "07_mlp_any_depth.png", figure.savefig)
+    return path
+
+
 if __name__ == "__main__":
-    rng = np.random.default_rng(0)
-    x = rng.uniform(-2, 2, size=(200, 1))
-    t = np.hstack([np.sin(2 * x), np.abs(x)])
-    for batch, epochs in ((1, 60), (20, 600)):
-        net = Network([1, 20, 20, 2], ["tanh", "tanh", "identity"], np.random.default_rng(0))
-        losses = net.fit(DataLoader((x, t), batch, shuffle=True, rng=rng), epochs, 0.05)
-        print(f"batches of {batch:>2}: loss {losses[0]:.4f} -> {losses[-1]:.4f} in {epochs} epochs")
-    print("sin 2x and |x| at 1:", net.predict(np.ones((1, 1)))[0].round(3), [0.909, 1.0])
     print(f"100 networks: engine, layers and formula at most {run(0):.1e} apart ({ASKED})")
+    print(picture(Path(sys.argv[1] if len(sys.argv) > 1 else "examples-output")))

@@ -18,11 +18,10 @@ import numpy as np
 
 import tinygrad_edu as tg
 from tinygrad_edu import nn
+from tinygrad_edu.data.files import write_aside
 from tinygrad_edu.optim import SGD
 
-ROWS = (7,)
-ASKED = "E < 1/10 of its start at rate 0.1, and stalled at the largest rate"
-SEEDS = 5
+ROWS, ASKED, SEEDS = (7,), "E < 1/10 of its start at rate 0.1, and stalled at the largest rate", 5
 
 WIDTHS = (10, 15, 5)
 RATES = (0.001, 0.01, 0.1, 1.0, 100.0)
@@ -98,15 +97,16 @@ def reached(figure: float, quick: bool = False) -> bool:
 
 def picture(folder: Path) -> Path:
     """Draw the loss curve of every rate."""
-    from matplotlib.figure import Figure  # the extra `plot`
+    from matplotlib import colormaps  # the extra `plot`
+    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot(xlabel="epoch", ylabel="E", xscale="log", yscale="log")
-    for curve in np.moveaxis(train(0, UPDATES), 1, 0):
-        axes.plot(curve[:, 0] + 1, curve[:, 1], label=f"rate {curve[0, 2]:g}")
-    axes.legend()
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path := folder / "08_learning_rates.png")
+    axes.set_title("Too small is slow, too large stalls")
+    axes.set_prop_cycle(color=colormaps["viridis"](np.linspace(0, 0.9, len(RATES))))
+    axes.plot(np.arange(1, UPDATES + 1), train(0)[..., 1], label=[f"{rate:g}" for rate in RATES])
+    axes.legend(title="rate")
+    write_aside(path := folder / "08_learning_rates.png", figure.savefig)
     return path
 
 

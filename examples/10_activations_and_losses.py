@@ -25,10 +25,9 @@ import numpy as np
 
 import tinygrad_edu as tg
 from tinygrad_edu import nn
+from tinygrad_edu.data.files import write_aside
 
-ROWS = (9, 10, 11)
-ASKED = "engine = formula to 1e-10, also at logits of ±1e4"
-SEEDS = 5
+ROWS, ASKED, SEEDS = (9, 10, 11), "engine = formula to 1e-10, also at logits of ±1e4", 5
 
 ACTIVATIONS = {  # f, and f' as one derives it
     "ReLU": (tg.relu, lambda x: (x > 0) * 1.0),
@@ -103,14 +102,14 @@ def picture(folder: Path) -> Path:
     """Draw each activation, and its derivative by the engine."""
     from matplotlib.figure import Figure  # the extra `plot`
 
-    x, figure = np.linspace(-4, 4, 401), Figure(figsize=(12, 3), layout="constrained")
-    for place, (name, (f, _)) in enumerate(ACTIVATIONS.items(), 1):
-        axes = figure.add_subplot(1, 4, place, title=name)
-        axes.plot(x, f(x), label="f")
-        axes.plot(x, tg.grad(lambda x, f=f: np.sum(f(x)))(x), "--", label="f'")
-        axes.legend()
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path := folder / "10_activations_and_losses.png")
+    x, figure = np.linspace(-4, 4, 401), Figure(figsize=(9, 2.8), layout="constrained")
+    for axes, (name, (f, _)) in zip(figure.subplots(1, 4), ACTIVATIONS.items(), strict=True):
+        axes.plot(x, f(x), label="f(x)")
+        axes.plot(x, tg.grad(lambda x, f=f: np.sum(f(x)))(x), "--", label="f'(x)")
+        axes.set(title=name, xlabel="x", ylim=(-1.15, 2.15))
+        axes.grid(alpha=0.3)
+        axes.legend(loc="upper left", handlelength=1.5)
+    write_aside(path := folder / "10_activations_and_losses.png", figure.savefig)
     return path
 
 

@@ -21,10 +21,9 @@ import numpy as np
 
 import tinygrad_edu as tg
 from tinygrad_edu import optim
+from tinygrad_edu.data.files import write_aside
 
-ROWS = (19,)
-ASKED = "optim = reference to 1e-12"
-SEEDS = 5
+ROWS, ASKED, SEEDS = (19,), "optim = reference to 1e-12", 5
 
 STEPS, EPS, START = 40, 1e-8, np.array([-5.0, -2.0])
 OPTIMIZERS = {
@@ -98,16 +97,17 @@ def reached(figure: float, quick: bool = False) -> bool:
 
 
 def picture(folder: Path) -> Path:
-    """Draw every walk over the contour lines of the surface."""
+    """Draw every walk over the contour lines of the surface; a star marks the lowest point."""
     from matplotlib.figure import Figure  # the extra `plot`
 
-    (a, b), figure = np.mgrid[-6:6:121j, -3:3:61j], Figure(figsize=(14, 6), layout="constrained")
-    for place, name in enumerate(OPTIMIZERS, 1):
-        axes = figure.add_subplot(2, 4, place, title=name)
-        axes.contour(a, b, surface(a, b), levels=np.geomspace(0.05, 20, 10), cmap="Greys")
-        axes.plot(*zip(*by_optim(name, START), strict=True), "o-", markersize=3)
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path := folder / "11_gradient_descent.png")
+    (a, b), figure = np.mgrid[-6:6:121j, -3:3:61j], Figure(figsize=(10, 4.6), layout="constrained")
+    places = figure.subplots(2, 4, sharex=True, sharey=True).flat
+    for axes, name in zip(places, OPTIMIZERS, strict=True):
+        axes.contour(a, b, surface(a, b), [0.1, 0.5, 2, 6, 14], colors="0.7", antialiased=False)
+        axes.plot(*zip(*by_optim(name, START), strict=True), ".-", 0, 0, "k*", linewidth=1)
+        axes.set(title=name, xlabel="a", ylabel="b")
+        axes.label_outer()
+    write_aside(path := folder / "11_gradient_descent.png", figure.savefig)
     return path
 
 

@@ -21,14 +21,12 @@ import numpy as np
 
 import tinygrad_edu as tg
 from tinygrad_edu import data
+from tinygrad_edu.data.files import write_aside
 from tinygrad_edu.optim import Adam
 
-ROWS = (12,)
-ASKED = "king - man + woman = queen, by 2 models with 2 losses each: all 4"
-SEEDS = 5
+ROWS, ASKED, SEEDS = (12,), "king - man + woman = queen, by 2 models with 2 losses each: all 4", 5
 MODELS, LOSSES = ("skip-gram", "CBOW"), ("full softmax", "negative")
 WINDOW, WIDTH, NEGATIVES, BATCH = 3, 8, 5, 128
-
 Array = Any
 
 
@@ -98,16 +96,18 @@ def picture(folder: Path) -> Path:
     from matplotlib.figure import Figure  # the extra `plot`
 
     words, W = train("skip-gram", "negative", seed=0)
-    names = ["king", "queen", "prince", "princess", "man", "woman", "boy", "girl"]
+    names = ["man", "woman", "boy", "girl", "king", "queen", "prince", "princess"]
     vectors = W[[words.index(name) for name in names]]
     vectors -= vectors.mean(axis=0)
     points = vectors @ np.linalg.svd(vectors)[2][:2].T  # the first two principal components
-    axes: Any = (figure := Figure(figsize=(5, 4))).add_subplot()
-    axes.scatter(*points.T)
+    axes: Any = (figure := Figure(figsize=(6, 4), layout="constrained")).add_subplot()
+    axes.plot(*points.reshape(2, 4, 2).transpose(2, 0, 1), "0.7")  # from each to the royal one
+    axes.plot(*points.T, "o")
     for name, point in zip(names, points, strict=True):
-        axes.annotate(name, point, textcoords="offset points", xytext=(4, 4))
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path := folder / "12_word2vec.png")
+        axes.annotate(name, point, textcoords="offset points", xytext=(6, 4))
+    axes.set(title="royal is a direction", xlabel="component 1", ylabel="component 2")
+    axes.margins(0.15)
+    write_aside(path := folder / "12_word2vec.png", figure.savefig)
     return path
 
 

@@ -18,10 +18,10 @@ import numpy as np
 
 import tinygrad_edu as tg
 from tinygrad_edu import nn
+from tinygrad_edu.data.files import write_aside
 
-ROWS = (13,)
+ROWS, SEEDS = (13,), 5
 ASKED = "over 50 steps < 1e-6 with a U of 0.7, > 1e3 with a U of 3; LSTM between 1e-3 and 1e3"
-SEEDS = 5
 WIDTH, STEPS = 32, 50
 
 Array = Any
@@ -51,7 +51,7 @@ def norms(layer: nn.Module, rng: np.random.Generator) -> Array:
 def curves(seed: int) -> dict[str, Array]:
     """One for each network."""
     rng = np.random.default_rng(seed)
-    layers: dict[str, Any] = {f"RNN, U x {gain}": plain(gain, rng) for gain in (0.7, 1.0, 3.0)}
+    layers: dict[str, Any] = {f"RNN, U of {gain}": plain(gain, rng) for gain in (0.7, 1.0, 3.0)}
     layers["LSTM, forget gates open"] = remembering(rng)
     return {name: norms(layer, rng) for name, layer in layers.items()}
 
@@ -71,13 +71,13 @@ def picture(folder: Path) -> Path:
     """The norm against the number of steps gone back."""
     from matplotlib.figure import Figure  # the extra `plot`
 
-    figure = Figure(figsize=(5, 3.6), layout="constrained")
-    axes: Any = figure.add_subplot(xlabel="steps gone back", ylabel="norm of the gradient")
-    for name, curve in curves(seed=0).items():
-        axes.semilogy(curve, label=name)
-    axes.legend()
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path := folder / "15_vanishing_gradients.png")
+    axes: Any = (figure := Figure(figsize=(7, 4), layout="constrained")).add_subplot()
+    for (name, curve), style in zip(curves(seed=0).items(), ("-", "k:", "-", "--"), strict=True):
+        (line,) = axes.semilogy(curve, style)
+        axes.text(STEPS + 1, curve[-1], name, va="center", color=line.get_color())
+    axes.set(xlabel="steps gone back", ylabel="norm of the gradient", xlim=(0, 72))
+    axes.set(xticks=range(0, STEPS + 1, 10), title="Vanishing, exploding, and neither")
+    write_aside(path := folder / "15_vanishing_gradients.png", figure.savefig)
     return path
 
 

@@ -13,16 +13,17 @@ The gradients of slices are slices of the gradients, and that of x is summed, as
 compares: primitive ops and the layer, whole and in T parts, for every T that divides.
 """
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import tinygrad_edu as tg
 from tinygrad_edu import nn
+from tinygrad_edu.data.files import write_aside
 
-ROWS = (18,)
-ASKED = "sliced = whole for every T, to 1e-12 (1 + max|gradient|)"
-SEEDS = 5
+ROWS, ASKED, SEEDS = (18,), "sliced = whole for every T, to 1e-12 times 1 + the largest gradient", 5
 
 Array = Any
 
@@ -35,7 +36,10 @@ def whole(x: Array, G: Array, U: Array, D: Array) -> Array:
 def sliced(x: Array, G: Array, U: Array, D: Array, parts: int) -> Array:
     """The same, part by part: none of the matrix products needs another part's numbers."""
     slices = [np.split(G, parts, axis=1), np.split(U, parts, axis=1), np.split(D, parts)]
-    shares = [whole(x, *matrices) for matrices in zip(*slices, strict=True)]
+    shares = []
+    for t, matrices in enumerate(zip(*slices, strict=True), 1):
+        with tg.scope(f"machine {t}"):
+            shares.append(whole(x, *matrices))
     return sum(shares[1:], start=shares[0])
 
 
@@ -90,8 +94,21 @@ def reached(figure: float, quick: bool = False) -> bool:
     return figure <= 1e-12
 
 
+def picture(folder: Path) -> Path:
+    """Draw the graph of two parts: they meet in the sum, and nowhere else."""
+    from viz import draw
+
+    shapes = {"x": (4, 3), "G": (3, 4), "U": (3, 4), "D": (4, 3)}
+    named = {name: tg.Tensor(np.ones(shape), True) for name, shape in shapes.items()}
+    options: Any = {"names": named, "engine": "builtin", "level": "compact", "direction": "TB"}
+    graph = draw(sliced(*named.values(), 2), **options)
+    write_aside(path := folder / "19_gated_mlp.svg", graph.save)
+    return path
+
+
 if __name__ == "__main__":
     print("  T   largest difference from the whole, value and gradients")
     for parts, apart in differences(seed=0, width=64, units=180).items():
         print(f"{parts:3}   {apart:.1e}")
     print(f"asked: {ASKED}; reached: {run(0):.1e}")
+    print(picture(Path(sys.argv[1] if len(sys.argv) > 1 else "examples-output")))

@@ -13,18 +13,19 @@ D. Huffman, "A Method for the Construction of Minimum-Redundancy Codes" (1952).
 """
 
 import heapq
+import sys
 from itertools import chain, repeat
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import tinygrad_edu as tg
 from tinygrad_edu import data
+from tinygrad_edu.data.files import write_aside
 from tinygrad_edu.optim import Adam
 
-ROWS = (12,)
-ASKED = "king - man + woman = queen with a hierarchical softmax"
-SEEDS = 5
+ROWS, ASKED, SEEDS = (12,), "king - man + woman = queen with a hierarchical softmax", 5
 WINDOW, WIDTH, BATCH = 3, 8, 128
 
 Array = Any
@@ -92,10 +93,22 @@ def reached(figure: float, quick: bool = False) -> bool:
     return figure <= (3 if quick else 1)
 
 
+def picture(folder: Path) -> Path:
+    """Draw how many turns lead to a word against how often it occurs, in a rhyme."""
+    from matplotlib.figure import Figure  # the extra `plot`
+
+    words, counts = np.unique(data.house_that_jack_built().split(), return_counts=True)
+    turns = np.count_nonzero(huffman(counts)[1], axis=1)
+    axes: Any = (figure := Figure(figsize=(7, 3.4), layout="constrained")).add_subplot()
+    axes.semilogx(counts, turns, "o", base=2)
+    for word, *place in zip(words, counts, turns, strict=True):
+        if word in ("the", "that", "house", "horn"):
+            axes.annotate(word, place, textcoords="offset points", xytext=(6, 4))
+    axes.set(xlabel="times that a word occurs", ylabel="turns on the way to it", xlim=(0.8, 128))
+    write_aside(path := folder / "20_hierarchical_softmax.png", figure.savefig)
+    return path
+
+
 if __name__ == "__main__":
-    indices, _, words = data.index_words(data.royal_corpus(1000, rng=np.random.default_rng(0)))
-    counts = np.bincount(indices.ravel()) * (np.arange(len(words)) > 0)
-    for word in ("king", "crown"):
-        way = huffman(counts)[1][words.index(word)]
-        print(f"{word:6} {counts[words.index(word)]:4} times, {np.count_nonzero(way)} turns")
     print(f"asked: {ASKED}; reached: rank {run(0):.0f}")
+    print(picture(Path(sys.argv[1] if len(sys.argv) > 1 else "examples-output")))

@@ -147,6 +147,34 @@ def convolution(
     return y, (by_x, by_w, g.sum(axis=(0, 2, 3)))
 
 
+def grouped_convolution(
+    g: Array, x: Array, w: Array, b: Array, groups: int, *settings: int
+) -> tuple[Array, tuple[Array, Array, Array]]:
+    """Each group has its share of the channels of x, y, w and b, and no part in the others.
+
+    So every gradient is that of the groups, side by side.
+
+    Args:
+        g: (N, O, H', W').
+        x: (N, C, H, W).
+        w: (O, C / groups, h, w).
+        b: (O,).
+        groups: how many; divides C and O.
+        *settings: stride, padding and dilation of each.
+
+    Returns:
+        y, and the gradients of x, w and b.
+    """
+    shares = zip(
+        np.split(g, groups, 1), np.split(x, groups, 1), np.split(w, groups), np.split(b, groups),
+        strict=True,
+    )  # fmt: skip
+    parts = [convolution(*share, *settings) for share in shares]
+    y = np.concatenate([value for value, _ in parts], axis=1)
+    by_x, by_w, by_b = zip(*(gradients for _, gradients in parts), strict=True)
+    return y, (np.concatenate(by_x, axis=1), np.concatenate(by_w), np.concatenate(by_b))
+
+
 # --- LLaMA's MLP ----------------------------------------------------------------------------------
 
 
@@ -212,6 +240,9 @@ def main() -> None:
     def convolved(x: Any, w: Any, b: Any) -> Any:
         return np.sum(g_y * tg.conv2d(x, w, b, **options))
 
+    def grouped(x: Any, w: Any, b: Any) -> Any:
+        return np.sum(g_y[:, :2] * tg.conv2d(x, w, b, **options, groups=2))
+
     def gated(x: Any, G: Any, U: Any, D: Any) -> Any:
         return np.sum(g * ((tg.silu(x @ G) * (x @ U)) @ D))
 
@@ -220,6 +251,11 @@ def main() -> None:
         (softmax, lambda *p: full_softmax(*p, wanted)[1], (h, U)),
         (decisions, lambda *p: binary_decisions(*p, nodes, signs)[1], (h, U)),
         (convolved, lambda *p: convolution(g_y, *p, **options)[1], (x, w, b)),
+        (
+            grouped,
+            lambda *p: grouped_convolution(g_y[:, :2], *p, 2, *options.values())[1],
+            (x, w[:2, :1], b[:2]),
+        ),
         (gated, lambda *p: gated_mlp(g, *p)[1], matrices),
     ):
         report = tg.check_derivation(function, formula, *inputs)

@@ -1,13 +1,16 @@
 """Run every example over all its seeds, and write what it reached beside what was asked.
 
-    python examples/run_all.py                    all, and write docs/systems_results.md
+    python examples/run_all.py                    all, and write the results and the pictures
     python examples/run_all.py --quick            one seed at reduced size; only printed
+    python examples/run_all.py --pictures         only draw the pictures, in docs/systems/
     python examples/run_all.py 09_digits 12_*     only these; only printed
 
-An example that can be run has ROWS (of the table of systems), ASKED (the figure, in words), SEEDS,
-`run(seed, quick)`, which returns the figure, and `reached(figure, quick)`. Whether a smaller figure
-is the better one follows from that: then minus infinity would do. The exit status is 1 if an
-example did not reach its figure, or failed, with one of its seeds.
+The results go to docs/systems_results.md, and to the lines of docs/systems.md that begin with a
+link to the example. An example that can be run has ROWS (of the table of systems), ASKED (the
+figure, in words), SEEDS, `run(seed, quick)`, which returns the figure, `reached(figure, quick)`,
+and `picture(folder)`. Whether a smaller figure is the better one follows from `reached`: then minus
+infinity would do. The exit status is 1 if an example did not reach its figure, or failed, with one
+of its seeds.
 
 It needs the extra `progress` for the table.
 """
@@ -16,9 +19,11 @@ import argparse
 import importlib.util
 import math
 import platform
+import re
 import sys
 import traceback
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -30,7 +35,9 @@ import numpy as np
 from tinygrad_edu.data.files import write_aside
 
 FOLDER = Path(__file__).parent
-RESULTS = FOLDER.parent / "docs" / "systems_results.md"
+PICTURES = FOLDER.parent / "docs" / "systems"
+PAGE = PICTURES.with_suffix(".md")
+RESULTS = PICTURES.with_name("systems_results.md")
 HEADER = ("rows", "example", "asked", "median", "worst", "reached by", "seconds")
 
 
@@ -61,6 +68,12 @@ class Result(NamedTuple):
         found = f"{self.reached} of {len(self.figures)}"
         figures = f"{median(self.figures):.4g}", f"{self.worst:.4g}"
         return rows, self.name, self.asked, *figures, found, f"{self.seconds:.1f}"
+
+    def line(self) -> str:
+        """The same, as it stands in the page of the systems."""
+        _, name, asked, middle, worst, found, _ = self.cells()
+        link = f"[{name}](../examples/{name}.py)"
+        return f"- {link}: {asked}. Reached by {found} seeds; median {middle}, worst {worst}."
 
 
 def files(patterns: Iterable[str] = ()) -> list[Path]:
@@ -116,6 +129,13 @@ def markdown(results: Iterable[Result]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def inserted(page: str, results: Iterable[Result]) -> str:
+    """The page of the systems, with each line of results written anew."""
+    lines = {result.name: result.line() for result in results}
+    result = re.compile(r"^- \[(\w+)\]\(\S+\): .*$", re.MULTILINE)
+    return result.sub(lambda found: lines.get(found[1], found[0]), page)
+
+
 def show(results: Iterable[Result], quick: bool = False) -> None:
     """Print the table, with what was not reached in red."""
     try:
@@ -138,24 +158,39 @@ def show(results: Iterable[Result], quick: bool = False) -> None:
     console.print(table)
 
 
+def draw(chosen: Iterable[Path]) -> None:
+    """Draw the pictures of examples anew; it needs the extra `plot`."""
+    for file in chosen:
+        print(f"drawn: {load(file).picture(PICTURES)}", flush=True)
+
+
 def main() -> int:
     """Run the examples; see above."""
     parser = argparse.ArgumentParser(description="Run the examples over all their seeds.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="09_digits, 12_*; default: all")
     parser.add_argument("--quick", action="store_true", help="one seed, at reduced size")
+    parser.add_argument("--pictures", action="store_true", help="only draw, in docs/systems/")
     arguments = parser.parse_args()
     chosen = files(arguments.names)
     if not chosen:
         parser.error(f"no example that can be run is named {' or '.join(arguments.names)}")
+    if arguments.pictures:
+        draw(chosen)
+        return 0
     results = []
     for file in chosen:
         results.append(measure(file, arguments.quick))
         figures = ", ".join(f"{figure:.4g}" for figure in results[-1].figures[:5])
         print(f"{file.stem}: {figures} in {results[-1].seconds:.1f} s", flush=True)
     if not arguments.quick and not arguments.names:
-        page = markdown(results)
-        write_aside(RESULTS, lambda path: path.write_text(page, encoding="utf-8"))
-        print(f"written: {RESULTS}")
+        pages = {
+            RESULTS: markdown(results),
+            PAGE: inserted(PAGE.read_text(encoding="utf-8"), results),
+        }
+        for file, page in pages.items():
+            write_aside(file, partial(Path.write_text, data=page, encoding="utf-8"))
+            print(f"written: {file}")
+        draw(chosen)
     show(results, arguments.quick)
     return int(any(result.reached < len(result.figures) for result in results))
 

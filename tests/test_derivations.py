@@ -94,7 +94,7 @@ def test_mlp_of_any_depth_equals_the_engine(net: Net) -> None:
     assert_equal([p.grad for p in parameters], [g for part in gradients for g in part])
 
 
-@given(nets(depth=4, width=8, samples=4))
+@given(nets(samples=2))
 def test_mlp_equals_central_differences(net: Net) -> None:
     x, t, weights, biases = net.draw()
     if nearest_kink(net, x, weights, biases) < KINK:

@@ -79,8 +79,10 @@ def test_example_runs_as_a_script(name: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert EXAMPLES[name].ASKED in done.stdout
-    if hasattr(EXAMPLES[name], "picture"):
-        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    (picture,) = tmp_path.iterdir()
+    assert done.stdout.endswith(f"{picture}\n")
+    assert picture.stem == name
+    assert picture.read_bytes().startswith((b"\x89PNG", b"<svg"))
 
 
 # -- run_all ---------------------------------------------------------------------------------------
