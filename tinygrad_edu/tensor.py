@@ -120,7 +120,7 @@ def apply(op: Op, args: tuple[Any, ...], options: Mapping[str, Any] = NO_OPTIONS
     Raises:
         UnsupportedError: if an option has no gradient rule.
     """
-    if len(args) != op.arity or not options.keys() <= op.direct_options:
+    if len(args) != op.arity or (options and not options.keys() <= op.direct_options):
         if op.composed is not None:
             return _composed(op, args, options)
         if not op.rules:
