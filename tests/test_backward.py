@@ -332,6 +332,16 @@ def test_gradients_accumulate_over_two_graphs() -> None:
     assert x.grad.tolist() == [5, 7]
 
 
+@pytest.mark.parametrize("assigned", [np.ones((2, 1)), np.ones(3), 1.0, "x"], ids=repr)
+def test_a_grad_of_another_shape_is_not_added_to(assigned: Any) -> None:
+    x, w = leaf([1.0, 2.0]), leaf([1.0, 2.0], name="w")
+    w.grad = assigned
+    with pytest.raises(tg.InputError, match=r"\.grad of 'w' of shape \(2,\) to add to, got .*None"):
+        np.sum(x * w).backward()
+    assert x.grad is None
+    assert w.grad is assigned
+
+
 def test_zero_grad_starts_anew() -> None:
     x = leaf([1.0, 2.0])
     np.sum(x * x).backward()

@@ -361,7 +361,7 @@ def test_value_that_is_not_finite_is_refused() -> None:
 
 
 def test_nothing_to_differentiate_is_refused() -> None:
-    with pytest.raises(tg.InputError, match="sin: got no float input"):
+    with pytest.raises(tg.InputError, match=r"sin: got no float input .*write 3.0 instead of 3"):
         check_gradients(np.sin, np.array([1, 2]))
     with pytest.raises(tg.InputError, match="argmax: must return a float"):
         check_gradients(np.argmax, normal(3))

@@ -209,3 +209,9 @@ def test_derivation_that_raises_is_passed_on_with_the_shapes() -> None:
             mse, lambda x, W, b, t: {"W": 2 * x @ (x @ W + b - t)}, *NET, examples=5
         )
     assert any("in the derivation, called with arrays (3, 2)" in n for n in caught.value.__notes__)
+
+
+@pytest.mark.parametrize("nothing", [None, {}, (None, None, None, None)])
+def test_derivation_without_a_gradient_is_refused(nothing: Any) -> None:
+    with pytest.raises(tg.InputError, match="the derivation gave no gradient; return one for"):
+        tg.check_derivation(net, lambda x, W, b, t: nothing, *NET, examples=5)

@@ -129,3 +129,8 @@ def test_a_star_import_gives_everything() -> None:
     assert run("from tinygrad_edu import *; print(Tensor.__name__, check_op.__name__)") == (
         "Tensor check_op"
     )
+
+
+def test_function_of_numpy_is_pointed_at() -> None:
+    with pytest.raises(AttributeError, match=r"has no attribute 'tanh'; use np.tanh$"):
+        tg.tanh  # noqa: B018

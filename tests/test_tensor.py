@@ -1463,3 +1463,8 @@ def test_data_takes_no_subclass_of_ndarray() -> None:
     assert type(x.data) is np.ndarray
     with pytest.raises(tg.DtypeError, match="mask"):
         x.data = np.ma.ones((2, 2))
+
+
+def test_function_of_math_is_refused_with_the_one_to_use() -> None:
+    with pytest.raises(tg.GraphError, match=r"for math.sin\(t\) and the like write np.sin\(t\)"):
+        math.tanh(Tensor(2.0, requires_grad=True))

@@ -192,7 +192,7 @@ def test_wrong_rule_is_shown_with_the_smallest_case() -> None:
     text = rejected(tg.check_op, f)
     assert text.startswith("mutant: the gradient of argument 'x' is wrong at x\n")
     assert "likely cause: factor 1/2" in text
-    assert text.endswith("smallest case found: [[1.], ]")
+    assert text.endswith("smallest case found: [[1.]]")
 
 
 def test_cause_is_that_of_all_failing_cases() -> None:
@@ -566,3 +566,12 @@ def test_without_hypothesis_the_error_names_the_extra() -> None:
     )
     assert printed.startswith("sin\n")
     assert "pip install 'tinygrad-edu[check]'" in printed
+
+
+def test_function_that_writes_into_its_argument_is_found() -> None:
+    def twice(x: Any) -> Any:
+        x *= 2
+        return x
+
+    with pytest.raises(tg.GradientError, match="twice: the function writes into its arguments"):
+        tg.check_op(tg.op(tg.wrt("x", lambda g, out, x: 2 * g))(twice), examples=10)

@@ -1007,3 +1007,10 @@ def test_values_of_dask_arrays_stay_lazy() -> None:
     value, gradient = tg.value_and_grad(lambda x: np.sum(x * x))(da.ones(4))
     assert isinstance(value, da.Array)
     assert isinstance(gradient, da.Array)
+
+
+@pytest.mark.parametrize("transform", [tg.grad, tg.value_and_grad])
+def test_gradient_of_what_is_no_function_is_refused(transform: Any) -> None:
+    loss = tg.Tensor(2.0, requires_grad=True) ** 2
+    with pytest.raises(tg.DtypeError, match=r"expected a function, got Tensor\(4.*t.backward\(\)"):
+        transform(loss)

@@ -403,7 +403,10 @@ _ON_DEMAND = {
 
 def __getattr__(name: str) -> Any:
     if name not in _ON_DEMAND:
-        raise AttributeError(f"module 'tinygrad_edu' has no attribute {name!r}")
+        import numpy as np
+
+        instead = f"; use np.{name}" if name in np.__all__ else ""
+        raise AttributeError(f"module 'tinygrad_edu' has no attribute {name!r}{instead}")
     module = import_module(_ON_DEMAND[name])
     return module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
 

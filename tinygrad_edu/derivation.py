@@ -59,6 +59,7 @@ def check_derivation(
 
     Raises:
         GradientError: with the smallest case found, both numbers, and the likely cause.
+        InputError: if the derivation gives no gradient, or `f` more than one element.
     """
     subject = getattr(f, "__name__", "function")
 
@@ -136,6 +137,11 @@ def _by_argument(derived: Any, subject: Subject) -> list[Array | None]:
         given = sorted(derived) if isinstance(derived, Mapping) else len(derived)
         raise InputError(
             f"{subject.title}: expected gradients by {names}, one per float argument, got {given}"
+        )
+    if all(part is None for part in parts):
+        raise InputError(
+            f"{subject.title}: the derivation gave no gradient; return one for at least one of "
+            f"{names}, as in return {{{names[0]!r}: ...}}"
         )
     parts += [None] * (len(names) - len(parts))
     return [None if part is None else np.asarray(plain(part), np.float64) for part in parts]

@@ -51,7 +51,10 @@ class Subject:
         self.exact: list[Array] = [x.astype(np.float64) for x in self.given]
         self.title = title_of(f)
         if not self.given:
-            raise InputError(f"{self.title}: got no float input to differentiate by")
+            raise InputError(
+                f"{self.title}: got no float input to differentiate by; write 3.0 instead of 3, or "
+                "pass np.asarray(x, float)"
+            )
 
     def __call__(self, *floats: Any) -> Any:
         """Call the function with these float inputs."""

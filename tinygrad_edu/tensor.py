@@ -313,14 +313,15 @@ class Tensor(Node):
 
         Raises:
             GraphError: if it needs no gradient, or the graph was freed by an earlier pass.
-            InputError: if `g` is missing or has another shape.
+            InputError: if `g` is missing, or it or a `.grad` to add to has another shape.
         """
         if not self._tracked:
             raise GraphError(
                 "backward: this tensor needs no gradient: nothing that it was computed from has "
                 "requires_grad=True"
                 + ("" if MODE.get().recording else " (inside no_grad)")
-                + "; to update a parameter, write w.data -= ...: w -= ... makes a new tensor"
+                + "; write w = tg.Tensor(data, requires_grad=True), and update it by "
+                "w.data -= ...: w -= ... makes a new tensor"
             )
         if isinstance(g, Tensor) and g._tracked:
             raise GraphError(
@@ -328,6 +329,14 @@ class Tensor(Node):
                 "tg.gradients(y, xs, g=..., create_graph=True), or pass g.detach()"
             )
         found = backpropagate({self: seed(self, g, "backward")}, retain_graph=retain_graph)
+        for tensor in found:  # before one of them is changed
+            shape = tensor._array.shape
+            if tensor.grad is not None and getattr(tensor.grad, "shape", None) != shape:
+                name = f" of {tensor.name!r}" if tensor.name else ""
+                raise InputError(
+                    f"backward: expected a .grad{name} of shape {shape} to add to, got "
+                    f"{_describe(tensor.grad)}; set it to None"
+                )
         for tensor, grad in found.items():
             if tensor._op is not None:
                 grad = grad.copy()  # of a result: other nodes may share the array
@@ -422,7 +431,9 @@ class Tensor(Node):
         return bool(np.any(plain(self == value)))
 
     def __float__(self) -> float:
-        self._refuse_if_tracked("float(t)", "t.item() to read the number")
+        self._refuse_if_tracked(
+            "float(t)", "t.item() to read the number; for math.sin(t) and the like write np.sin(t)"
+        )
         return float(self.item())
 
     def __int__(self) -> int:

@@ -125,7 +125,7 @@ def shown(case: Any) -> str:
     if isinstance(case, Mapping):
         return ", ".join(f"{key} = {shown(value)}" for key, value in case.items())
     if isinstance(case, (tuple, list)):
-        return f"[{', '.join(map(shown, case))}]"
+        return f"[{', '.join(filter(None, map(shown, case)))}]"  # no options: nothing to say
     if isinstance(case, np.generic):
         return str(case)
     if isinstance(case, np.ndarray):
@@ -330,8 +330,14 @@ class _Call:
         """Tensors give what arrays give: values, shape, dtype; and an op keeps float32."""
         for dtype in (np.float64, np.float32):
             arrays = [x.astype(dtype) for x in self.floats.values()]
+            kept = [x.copy() for x in arrays]
             with np.errstate(all="ignore"):
                 expected, result = self(*arrays), self(*map(Tensor, arrays))
+            if not all(map(partial(np.array_equal, equal_nan=True), arrays, kept)):
+                raise GradientError(
+                    f"{self.__name__}: the function writes into its arguments: write x = 2 * x, "
+                    "for example, and not x *= 2"
+                )
             for one, other in zip(several(expected), several(result), strict=True):
                 if isinstance(one, Tensor) or not isinstance(other, Tensor):
                     raise GradientError(

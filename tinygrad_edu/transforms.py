@@ -92,9 +92,11 @@ def value_and_grad(f: Function, argnums: Argnums = 0) -> Function:
         argnums: position(s) of the arguments to differentiate by; a tuple gives a tuple.
 
     Raises:
+        DtypeError: if `f` is no function, or by the new function, if an argument is no float, or
+            `f` returns no number.
         InputError: by the new function, if `f` returns more than one element.
-        DtypeError: by the new function, if an argument is no float, or `f` returns no number.
     """
+    _check_function("grad", f)
     _check_argnums("grad", argnums)
 
     @wraps(f)
@@ -471,6 +473,15 @@ def _stacked(rows: list[dict[Tensor, Any]], x: Tensor, shape: tuple[int, ...]) -
     zeros = Tensor(np.zeros_like(x._array))
     stacked: Any = np.stack([row.get(x, zeros) for row in rows])
     return stacked.reshape(shape + x.shape)
+
+
+def _check_function(by: str, f: Any) -> None:
+    """Refuse `tg.grad(loss)`, where PyTorch's `grad(loss, w)` was meant."""
+    if not callable(f):
+        raise DtypeError(
+            f"{by}: expected a function, got {f!r:.60}; for a Tensor t, call t.backward() or "
+            "tg.gradients(t, x)"
+        )
 
 
 def _check_argnums(by: str, argnums: Any) -> None:

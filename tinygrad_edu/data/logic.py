@@ -54,7 +54,7 @@ def gate(name: str) -> Table:
 
 
 def parity(inputs: int) -> Table:
-    """Whether the number of ones is odd: xor of all inputs, the hardest table for a network.
+    """Whether the number of ones is odd: xor of all inputs, a hard table for a network.
 
     Returns:
         Inputs (2**inputs, inputs) and answers (2**inputs, 1), float32.

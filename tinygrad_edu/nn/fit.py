@@ -254,12 +254,14 @@ class _Mean:
 
     def add(self, outputs: Any, targets: Any, value: Any) -> bool:
         """Count a batch with its mean loss; whether this is finite."""
-        if not isinstance(value, Tensor) or value.size != 1:
-            found = f"shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
+        wrong = "fit: the loss of a batch must be a Tensor of one number, got"
+        if not isinstance(value, Tensor):
             raise InputError(
-                f"fit: the loss of a batch must be a Tensor of one number, got {found}; "
-                "use reduction='mean'"
+                f"{wrong} {type(value).__name__}; compute it from the outputs, without .numpy() "
+                "or .data"
             )
+        if value.size != 1:
+            raise InputError(f"{wrong} shape {value.shape}; use reduction='mean'")
         number, size = value.item(), len(targets)
         self._count += size
         self._loss += size * number

@@ -150,7 +150,7 @@ def cross_entropy(
     Source: C. Szegedy et al., "Rethinking the Inception Architecture for Computer Vision" (2016),
     section 7 (label smoothing).
     """
-    probabilities = getattr(labels, "ndim", 0) == 2
+    probabilities = getattr(labels, "ndim", 0) == 2 and labels.shape == logits.shape
     if probabilities:
         check_shapes("cross_entropy", logits, labels, reduction)
     elif ignore_index is None:
