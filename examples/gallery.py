@@ -142,7 +142,8 @@ def write(folder: Path) -> None:
     for title, make in PICTURES.items():
         named = make()
         *_, result = named.values()
-        draw(result, names=named, engine="builtin").save(folder / f"{make.__name__}.svg")
+        picture = draw(result, names=named, engine="builtin", direction="TB")
+        picture.save(folder / f"{make.__name__}.svg")
         explain(result, folder / f"{make.__name__}.html", names=named, title=title)
     named = fan_out()
     right: list[tg.Edge] = []
