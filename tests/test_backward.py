@@ -2,9 +2,13 @@
 
 import contextlib
 import gc
+import subprocess
+import sys
+import textwrap
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +17,8 @@ import pytest
 import tinygrad_edu as tg
 from tinygrad_edu import Tensor, backward
 from tinygrad_edu.backward import sum_to_shape
+
+ROOT = Path(__file__).parent.parent
 
 
 def leaf(data: Any, **options: Any) -> Tensor:
@@ -584,6 +590,51 @@ def test_contributions_are_added_into_the_first_where_nobody_else_holds_it() -> 
     np.sum(double(x) + double(x) + double(x)).backward()
     assert x.grad is made[0]()
     np.testing.assert_array_equal(x.grad, np.full(3, 6.0))
+
+
+def test_the_gradient_of_a_leaf_is_not_an_array_that_a_rule_kept() -> None:
+    kept: list[Any] = []
+
+    def rule(g: Any, out: Any, a: Any, b: Any) -> Any:
+        kept[:] = kept or [g * 2]
+        return kept[0]
+
+    both = tg.op(tg.wrt("a", rule), tg.wrt("b", rule), name="both")(lambda a, b: 2 * a + 2 * b)
+    a, b = leaf(np.ones(3)), leaf(np.ones(3))
+    np.sum(both(a, b)).backward()
+    a.grad *= 10
+    np.testing.assert_array_equal(b.grad, np.full(3, 2.0))
+    np.testing.assert_array_equal(kept[0], np.full(3, 2.0))
+
+
+@pytest.mark.parametrize("uses", [1, 2])
+def test_a_rule_may_return_a_read_only_array(uses: int) -> None:
+    def rule(g: Any, out: Any, x: Any) -> Any:
+        share = g * 2
+        share.flags.writeable = False
+        return share
+
+    double = tg.op(tg.wrt("x", rule), name="double")(lambda x: x * 2)
+    x = leaf(np.ones(3))
+    np.sum(sum(double(x) for _ in range(uses))).backward()
+    np.testing.assert_array_equal(x.grad, np.full(3, 2.0 * uses))
+    assert x.grad.flags.writeable
+
+
+def test_a_debugger_at_import_does_not_make_gradients_wrong() -> None:
+    code = """
+        import sys
+        sys.setprofile(lambda frame, event, argument: frame.f_locals)  # which holds the locals too
+        import numpy as np, tinygrad_edu as tg
+        sys.setprofile(None)
+        x, p = (tg.Tensor(np.full(3, value), requires_grad=True) for value in (1.0, 2.0))
+        a = x * 1
+        np.sum((a + a * (p * 1)) * 3).backward()
+        print(p.grad)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert printed.stdout == "[3. 3. 3.]\n"
 
 
 @pytest.mark.parametrize("turned", [False, True])

@@ -14,8 +14,6 @@ from tinygrad_edu.mode import MODE, Edge
 from tinygrad_edu.op import Array, Op
 from tinygrad_edu.sparse import RowSparse
 
-_NO_BASE = object()  # Tensors, Dask arrays and tracers have none
-
 
 # A local gradient may be singular where the function is not (sqrt at 0), or in a branch that was
 # not selected. Where it counts, the gradient itself shows it; `detect_anomaly` tells from where.
@@ -110,20 +108,14 @@ def backpropagate(
                 fits = False
             if not fits:
                 share = _fitted(share, source, op, position)
-            leaf = source._op is None and not create_graph  # its gradient must be its own array
-            if leaf and (
-                share is g
-                or share is target
-                or getattr(share, "base", _NO_BASE) is not None
-                or (type(g) is tuple and any(share is part for part in g))
-            ):
-                share = _owned(share, op, position)
+            if source._op is None and not (create_graph or _is_ours(share)):
+                share = _owned(share, op, position)  # the gradient of a leaf is its own array
             before = cotangents.get(source)
             if before is None:
                 cotangents[source] = share
             elif type(share) is dict:
                 cotangents[source] = _merged(before, share, in_place=not watched)
-            elif not watched and type(share) is np.ndarray and _references(before) == _ALONE:
+            elif not watched and type(share) is np.ndarray and _is_ours(before):
                 before += share  # no new array where nobody else holds this one
             else:
                 cotangents[source] = before + share
@@ -230,7 +222,8 @@ def _owned(share: Any, op: Op, position: int) -> Any:
         return share if share.values.base is None else share.copy()
     if not isinstance(share, (np.ndarray, np.generic)):
         return share
-    if isinstance(share.base, np.ndarray) and _holders(share) == _ONE_HOLDER:
+    alone = getrefcount(share) <= _ALONE and _holders(share) == _ONE_HOLDER
+    if isinstance(share.base, np.ndarray) and alone:
         whole = share.base.flags.owndata and share.base.size == share.size
         if whole and share.flags.c_contiguous:
             return share  # another shape of an array that the rule made, and let go
@@ -242,21 +235,31 @@ def _holders(view: Any) -> int:
     return getrefcount(view.base)
 
 
-def _references(cotangent: Any) -> int:
-    """How many there are to an array that may be written into; 0 for all else."""
-    own = type(cotangent) is np.ndarray and cotangent.base is None
-    return getrefcount(cotangent) if own else 0
+def _is_ours(array: Any) -> bool:
+    """Whether it may be written into, and nobody else holds it or a view of it."""
+    return (
+        type(array) is np.ndarray
+        and array.base is None
+        and array.flags.writeable
+        and getrefcount(array) <= _ALONE
+    )
 
 
-def _references_when_alone() -> int:
+def _count(array: Any) -> int:
+    return getrefcount(array)
+
+
+def _count_when_ours() -> int:
+    """As `backpropagate` asks: of what is in the dictionary and in a variable."""
     cotangents = {0: np.zeros(2)}
     before = cotangents.get(0)
-    return _references(before)
+    return _count(before)
 
 
-# Asked, as Pythons differ in how they count.
+# Asked, as Pythons differ in how they count. A debugger that shows local variables holds them too,
+# and so do some profilers: more than dictionary, variable, argument and question cannot be ours.
 _ONE_HOLDER = _holders(np.zeros(2).reshape((1, 2)))
-_ALONE = _references_when_alone()
+_ALONE = min(_count_when_ours(), 4)
 
 
 def _merged(before: dict[int, Any], share: dict[int, Any], in_place: bool) -> dict[int, Any]:
