@@ -211,6 +211,19 @@ def test_derivation_that_raises_is_passed_on_with_the_shapes() -> None:
     assert any("in the derivation, called with arrays (3, 2)" in n for n in caught.value.__notes__)
 
 
+def test_a_graph_with_an_op_of_several_results_is_explained_too() -> None:
+    def parts(x: Any) -> Any:
+        return np.sum(np.split(x, 3)[0] ** 2)
+
+    with pytest.raises(tg.GradientError, match="the derivation of argument 'x' is wrong at x"):
+        tg.check_derivation(parts, lambda x: 2 * x, np.arange(1.0, 4.0), examples=10)
+
+
+def test_a_function_that_cuts_the_graph_is_explained_too() -> None:
+    with pytest.raises(tg.GradientError, match="the derivation of argument 'x' is wrong at x"):
+        tg.check_derivation(lambda x: np.sum(x * x).item(), lambda x: 3 * x, np.ones(2))
+
+
 @pytest.mark.parametrize("nothing", [None, {}, (None, None, None, None)])
 def test_derivation_without_a_gradient_is_refused(nothing: Any) -> None:
     with pytest.raises(tg.InputError, match="the derivation gave no gradient; return one for"):

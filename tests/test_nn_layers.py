@@ -815,3 +815,13 @@ def test_every_public_layer_says_what_it_is() -> None:
         thing = getattr(nn, name)
         assert (thing.__doc__ or "").strip(), name
     assert sorted(nn.__all__) == sorted(set(nn.__all__))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [nn.Linear(2, 3, rng=rng()), nn.ReLU(), nn.Softmax(), nn.LayerNorm(2), nn.Dropout(0.0)],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_a_masked_array_is_refused_because_its_mask_would_be_lost(layer: Any) -> None:
+    with pytest.raises(tg.DtypeError, match=f"{type(layer).__name__}: .*MaskedArray"):
+        layer(np.ma.masked_greater(np.ones((4, 2)), 0))

@@ -56,6 +56,12 @@ NESTED = [
 # -- what is in it ---------------------------------------------------------------------------------
 
 
+def test_keys_that_are_one_path_are_refused() -> None:
+    module = nn.Module()
+    with pytest.raises(tg.InputError, match="d: expected keys that differ as text, got 1"):
+        module.d = {1: nn.Identity(), "1": nn.Identity()}
+
+
 def test_parameters_are_found_in_attributes_lists_tuples_and_dicts() -> None:
     assert [path for path, _ in Nested().named_parameters()] == NESTED
     assert [p.size for p in Nested().parameters()] == [2, 3, 4, 5, 1, 6]

@@ -530,3 +530,17 @@ def test_the_state_of_an_lstm_must_be_a_pair() -> None:
 def test_wrong_settings_are_refused(make: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("kind", [RNN, GRU, LSTM])
+@pytest.mark.parametrize("name", ["bias_ih_l0", "bias_hh_l0"])
+def test_either_bias_may_be_left_out(kind: Any, name: str) -> None:
+    layer, steps = (
+        kind(2, 3, stepwise=stepwise, rng=np.random.default_rng(0)) for stepwise in (False, True)
+    )
+    for one in (layer, steps):
+        for bias in (one.bias_ih_l0, one.bias_hh_l0):
+            bias.data = np.arange(1.0, bias.size + 1) / 10
+        setattr(one, name, None)
+    x = np.random.default_rng(1).normal(size=(4, 2, 2))
+    np.testing.assert_allclose(layer(x)[0].data, steps(x)[0].data, rtol=1e-12)

@@ -825,3 +825,12 @@ def test_a_limit_that_is_none_is_refused(value: float) -> None:
         optim.clip_grad_value_([P], value)
     with pytest.raises(tg.InputError, match="norm_type from 1 up"):
         optim.clip_grad_norm_([P], 1.0, norm_type=0.5)
+
+
+def test_clipping_scales_once_an_array_that_two_parameters_were_given() -> None:
+    shared = np.ones(3)
+    shared.flags.writeable = False
+    a, b = (tg.Tensor(np.ones(3), requires_grad=True) for _ in range(2))
+    a.grad = b.grad = shared
+    tg.optim.clip_grad_norm_([a, b], 1.0)
+    assert math.hypot(*a.grad, *b.grad) == pytest.approx(1.0)

@@ -264,7 +264,8 @@ class NothingCompared(GradientError):
     def __init__(self, title: str, argument: str, at: Array, quotient: Quotient) -> None:
         super().__init__(
             f"{title}: no element of argument {argument!r} could be compared. "
-            f"{quotient.why_not_smooth()}; move the inputs away from there"
+            f"{quotient.why_not_smooth()} (for a random upstream gradient); move the inputs away "
+            "from there"
         )
         self.argument, self.at, self.quotient = argument, at, quotient
 

@@ -205,7 +205,8 @@ class _Chain:
             for x, name in zip(subject.exact, subject.names, strict=True)
         ]
         self.target = self.tensors[wrong.argument]
-        self.result = subject(*self.tensors)
+        result = subject(*self.tensors)
+        self.result = result if isinstance(result, Tensor) else Tensor(result)  # a cut graph
         self.nodes: list[Any] = topological_order([self.result])
 
     def gradient(self) -> dict[Any, Array]:
@@ -302,8 +303,8 @@ def _mistakes(node: Any, label: str) -> Iterator[tuple[str, int, Rule]]:
     if op.variadic or isinstance(out, (tuple, list)):
         return
     for i, vjp in enumerate(op.vjps):
-        if vjp is None or not isinstance(node._inputs[i], Tensor):
-            continue
+        if vjp is None or not isinstance(node._inputs[i], Tensor) or type(values[i]) is tuple:
+            continue  # no argument, or all results of an op with several
         if values[i].shape == out.shape:
             yield from _wrong_place(op, i, vjp, label)
         if op.function in (np.matmul, np.dot, linear) and i < 2:

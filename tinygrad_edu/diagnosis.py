@@ -111,9 +111,8 @@ class WrongGradient(GradientError):
 
     def cause(self) -> Cause:
         """Guess it from up to 20 elements."""
-        q = self.quotients[self.index]
-        if not q.smooth:
-            return Cause({"not smooth": q.why_not_smooth()}, 100)
+        if not self.quotients[self.index].smooth:
+            return Cause({"not smooth": self._simplest()[2].why_not_smooth()}, 100)
         if self.what == "gradient" and self._ignores_g():
             return Cause({"ignores g": "g is not used: with twice the g it is the same"}, 100)
         for i in chosen(self.gradient, np.random.default_rng(0), 20):

@@ -796,7 +796,9 @@ def seed(output: Tensor, g: Any, caller: str) -> Array:
             return data.dtype.type(1)
         return np.ones_like(data)
     g = plain(g)
-    g = g if hasattr(type(g), "__array_function__") else np.asarray(g)
+    _refuse_masked(g)
+    if isinstance(g, np.ndarray) or not hasattr(type(g), "__array_function__"):
+        g = np.asarray(g)  # without what a subclass means by `*`
     if tuple(g.shape) != tuple(data.shape):
         raise InputError(f"{caller}: g must have the output's shape {output.shape}, got {g.shape}")
     if g.dtype.kind not in "biuf":

@@ -304,15 +304,19 @@ class _Again:
         self.f, self.kwargs = f, kwargs
         self.args = tuple(None if i in tracked else x for i, x in enumerate(args))
         self.tracked, self.outside = tracked, outside
-        self.g: Array | None = None
-        self.shares: dict[int, Array] = {}
+        # A cotangent, what it held then (the array of a tracked one may be replaced), and shares.
+        # In one piece, as threads may share a graph.
+        self.known: tuple[Array, Array, dict[int, Array]] = (None, None, {})
 
     def __call__(self, g: Array, out: Array, *inputs: Array, position: int) -> Array:
-        if self.g is not g or position not in self.shares:  # one second call serves all inputs
-            self.g, self.shares = g, dict(enumerate(self._shares(g, out, inputs)))
-        share = self.shares.pop(position)
-        if not self.shares:
-            self.g = None
+        known, then, shares = self.known
+        same = known is g and position in shares and np.array_equal(plain(g), then, equal_nan=True)
+        if not same:  # one second call serves all inputs
+            shares = dict(enumerate(self._shares(g, out, inputs)))
+            self.known = g, plain(g).copy(), shares
+        share = shares.pop(position)
+        if not shares:
+            self.known = (None, None, {})
         return share
 
     def _shares(self, g: Array, out: Array, inputs: tuple[Array, ...]) -> list[Array]:

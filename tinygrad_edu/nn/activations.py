@@ -124,7 +124,7 @@ class LeakyReLU(Module):
     """
 
     def __init__(self, negative_slope: float = 0.01) -> None:
-        self.negative_slope = negative_slope
+        self.negative_slope = float(negative_slope)
 
     def forward(self, x: Any) -> Any:
         """Elementwise."""
@@ -169,7 +169,7 @@ class ELU(Module):
     """
 
     def __init__(self, alpha: float = 1.0) -> None:
-        self.alpha = alpha
+        self.alpha = float(alpha)
 
     def forward(self, x: Any) -> Any:
         """Elementwise."""
@@ -188,7 +188,7 @@ class CELU(Module):
     """
 
     def __init__(self, alpha: float = 1.0) -> None:
-        self.alpha = alpha
+        self.alpha = float(alpha)
 
     def forward(self, x: Any) -> Any:
         """Elementwise."""
@@ -213,7 +213,7 @@ class Hardtanh(Module):
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
         if not min_val < max_val:
             raise InputError(f"Hardtanh: expected min_val < max_val, got {min_val} and {max_val}")
-        self.min_val, self.max_val = min_val, max_val
+        self.min_val, self.max_val = float(min_val), float(max_val)
 
     def forward(self, x: Any) -> Any:
         """Elementwise."""
@@ -257,7 +257,7 @@ class Softplus(Module):
     def __init__(self, beta: float = 1.0) -> None:
         if not beta > 0:
             raise InputError(f"Softplus: expected beta > 0, got {beta}")
-        self.beta = beta
+        self.beta = float(beta)
 
     def forward(self, x: Any) -> Any:
         """Elementwise."""

@@ -81,7 +81,7 @@ class Simple(Kind):
 
     def _sequence(self, x: Array, state: State, weights: Weights, inside: Array) -> State:
         W, U, b_ih, b_hh = weights
-        z = linear(x, W, None if b_ih is None else b_ih + b_hh, transposed=True)
+        z = linear(x, W, _sum_of(b_ih, b_hh), transposed=True)
         if inside is not None and self.nonlinearity == "relu":
             # Beyond the end the state is not asked for, but it may grow until it is infinite.
             z = np.where(inside, z, np.finfo(z.dtype).min / 2)
@@ -122,8 +122,13 @@ class LongShortTerm(Kind):
 
     def _sequence(self, x: Array, state: State, weights: Weights, inside: Array) -> State:
         W, U, b_ih, b_hh = weights
-        z = linear(x, W, None if b_ih is None else b_ih + b_hh, transposed=True)
+        z = linear(x, W, _sum_of(b_ih, b_hh), transposed=True)
         return lstm_steps(z, U, *state)
+
+
+def _sum_of(b_ih: Array, b_hh: Array) -> Array:
+    """Both biases as one; each may have been set to None."""
+    return b_hh if b_ih is None else b_ih if b_hh is None else b_ih + b_hh
 
 
 # -- cells ---------------------------------------------------------------------------------------

@@ -31,7 +31,8 @@ def shape_of(x: Any) -> tuple[int, ...]:
 
 
 def _is_real(x: Any) -> bool:
-    return getattr(getattr(x, "dtype", None), "kind", None) in _REAL
+    real = getattr(getattr(x, "dtype", None), "kind", None) in _REAL
+    return real and not isinstance(x, np.ma.MaskedArray)  # whose mask would be lost
 
 
 def wrong_input(layer: Module, expected: str, x: Any) -> InputError | DtypeError:
@@ -53,7 +54,7 @@ def numbers(layer: Module, x: Any) -> Any:
         DtypeError: if these are no integers or floats.
     """
     array = x if hasattr(x, "dtype") else np.asarray(x)
-    if getattr(array.dtype, "kind", None) not in ("f", "i", "u"):
+    if not _is_real(array) or array.dtype.kind == "b":
         raise DtypeError(
             f"{title(layer)}: expected integers or floats, got {type(x).__name__} of dtype "
             f"{array.dtype}"

@@ -50,7 +50,10 @@ class Embedding(Module):
         dtype: Any = float,
     ) -> None:
         check_sizes(self, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
-        if padding_idx is not None and padding_idx not in range(-num_embeddings, num_embeddings):
+        if padding_idx is not None and not (
+            isinstance(padding_idx, int | np.integer)
+            and -num_embeddings <= padding_idx < num_embeddings
+        ):
             raise InputError(
                 f"Embedding: expected padding_idx below num_embeddings = {num_embeddings}, got "
                 f"{padding_idx!r}"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_edu.backward import plain
-from tinygrad_edu.errors import InputError
+from tinygrad_edu.errors import DtypeError, InputError
 from tinygrad_edu.nn.checks import check_probability, numbers, title
 from tinygrad_edu.nn.module import Buffer, Module
 from tinygrad_edu.ops import classification, likelihoods, losses
@@ -90,7 +90,7 @@ class HuberLoss(_Loss):
         super().__init__(reduction)
         if not delta > 0:
             raise InputError(f"HuberLoss: expected delta > 0, got {delta}")
-        self.delta = delta
+        self.delta = float(delta)
 
     def forward(self, x: Any, y: Any) -> Any:
         """Prediction and target (...), of one shape."""
@@ -109,7 +109,7 @@ class SmoothL1Loss(_Loss):
         super().__init__(reduction)
         if not beta >= 0:
             raise InputError(f"SmoothL1Loss: expected beta >= 0, got {beta}")
-        self.beta = beta
+        self.beta = float(beta)
 
     def forward(self, x: Any, y: Any) -> Any:
         """Prediction and target (...), of one shape."""
@@ -313,6 +313,8 @@ def _check_rows(loss: Module, scores: Any, labels: Any, fits: bool) -> None:
 def _check_unit(loss: Module, what: str, x: Any) -> None:
     """Numbers between 0 and 1; NaN may pass, so that `nn.fit` can tell where it came from."""
     x = plain(x)
+    if getattr(x, "dtype", np.dtype(object)).kind not in "biuf":
+        raise DtypeError(f"{title(loss)}: expected {what} to be numbers, got dtype {x.dtype}")
     if isinstance(x, np.ndarray) and x.size and (x.min() < 0 or x.max() > 1):
         raise InputError(
             f"{title(loss)}: expected {what} between 0 and 1, got {x.min()} to {x.max()}"

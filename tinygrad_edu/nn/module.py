@@ -374,6 +374,8 @@ def _parts(name: str, value: Any) -> Iterator[tuple[str, Module | Tensor]]:
             for key, inner in part.items():
                 if "." in str(key) and any(_parts("", inner)):
                     raise InputError(f"{path}: expected keys without '.', got {key!r}")
+                if not isinstance(key, str) and str(key) in part and any(_parts("", inner)):
+                    raise InputError(f"{path}: expected keys that differ as text, got {key!r}")
             stack.extend(reversed([(f"{path}.{key}", inner) for key, inner in part.items()]))
         elif isinstance(part, set | frozenset) and any(
             isinstance(x, Module | Tensor) for x in part

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tinygrad_edu.nn.checks import shape_of, wrong_input
+from tinygrad_edu.nn.checks import numbers, shape_of, wrong_input
 from tinygrad_edu.nn.module import Module
 from tinygrad_edu.ops.pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from tinygrad_edu.ops.resampling import adaptive_avg_pool2d
@@ -33,6 +33,7 @@ class _Pool(Module):
         if len(shape_of(x)) not in (self._axes + 1, self._axes + 2):
             letters = "L" if self._axes == 1 else "H, W"
             raise wrong_input(self, f"(N, C, {letters}) or (C, {letters})", x)
+        numbers(self, x)
 
     def extra_repr(self) -> str:
         """The settings."""

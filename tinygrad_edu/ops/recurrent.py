@@ -45,13 +45,14 @@ def _shared(find: Callable[..., Any]) -> Callable[..., Any]:
     def answer(rule: Any, *question: Any) -> Any:
         if any(type(x) is not np.ndarray for x in question):
             return find(*question)
-        known = getattr(last, "question", None)
-        new = not known or any(ref() is not x for ref, x in zip(known, question, strict=True))
-        if new or rule in last.given:
-            last.answer, last.given = find(*question), set()
-            last.question = [weakref.ref(x, forget) for x in question]
-        last.given.add(rule)
-        return last.answer
+        known, found, given = getattr(last, "known", ((), None, set()))
+        same = known and all(ref() is x for ref, x in zip(known, question, strict=True))
+        if not same or rule in given:
+            found, given = find(*question), set()
+            # At once: to forget an older one may happen between any two lines.
+            last.known = [weakref.ref(x, forget) for x in question], found, given
+        given.add(rule)
+        return found
 
     return answer
 

@@ -55,8 +55,9 @@ def clip_grad_norm_(
                 f"{', '.join(bad)}; tg.detect_anomaly() names the op that made it"
             )
     elif total > max_norm:
-        for p in tensors:
-            p.grad *= max_norm / total
+        for p in tensors:  # not in place: two may have been given one array
+            scaled = p.grad * float(max_norm / total)
+            p.grad = scaled if isinstance(scaled, RowSparse) else np.asarray(scaled)
     return total
 
 
