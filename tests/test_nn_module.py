@@ -56,6 +56,13 @@ NESTED = [
 # -- what is in it ---------------------------------------------------------------------------------
 
 
+def test_a_list_inside_itself_is_refused() -> None:
+    module, endless = nn.Module(), [nn.Identity()]
+    endless.append(endless)  # type: ignore[arg-type]
+    with pytest.raises(tg.InputError, match=r"parts: .* got a list inside itself"):
+        module.parts = endless
+
+
 def test_keys_that_are_one_path_are_refused() -> None:
     module = nn.Module()
     with pytest.raises(tg.InputError, match="d: expected keys that differ as text, got 1"):

@@ -369,6 +369,8 @@ def _parts(name: str, value: Any) -> Iterator[tuple[str, Module | Tensor]]:
         if isinstance(part, Module | Tensor):
             yield path, part
         elif isinstance(part, list | tuple):
+            if path.count(".") > 100:
+                raise InputError(f"{name}: expected modules or Tensors, got a list inside itself")
             stack.extend(reversed([(f"{path}.{i}", inner) for i, inner in enumerate(part)]))
         elif isinstance(part, dict):
             for key, inner in part.items():
