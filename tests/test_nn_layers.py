@@ -825,3 +825,9 @@ def test_every_public_layer_says_what_it_is() -> None:
 def test_a_masked_array_is_refused_because_its_mask_would_be_lost(layer: Any) -> None:
     with pytest.raises(tg.DtypeError, match=f"{type(layer).__name__}: .*MaskedArray"):
         layer(np.ma.masked_greater(np.ones((4, 2)), 0))
+
+
+def test_padding_that_is_set_later_is_that_of_the_next_call() -> None:
+    layer = nn.Conv1d(1, 1, 3, padding=1, padding_mode="circular", rng=rng())
+    layer.padding = 2
+    assert layer(ones(1, 1, 6)).shape == (1, 1, 8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ class _Conv(Module):
 
     _axes: int
     _shape: str
+    _function: Callable[..., Any]
 
     def __init__(
         self,
@@ -62,22 +64,26 @@ class _Conv(Module):
         if mode not in _MODES:
             known = ", ".join(map(repr, _MODES))
             raise InputError(f"{name}: expected padding_mode {known}, got {mode!r}")
-        self.padding: Sizes | str = padding
-        self.padding_mode = mode
         if not isinstance(padding, str):
-            self.padding = each_axis(name, "padding", padding, axes, 0)
-            totals = [2 * n for n in self.padding]
-        elif padding == "same":
-            if self.stride != (1,) * axes:
-                raise InputError(f"{name}: padding 'same' needs stride 1, got stride {self.stride}")
-            totals = [d * (k - 1) for k, d in zip(self.kernel_size, self.dilation, strict=True)]
-        elif padding == "valid":
-            totals = [0] * axes
-        else:
+            padding = each_axis(name, "padding", padding, axes, 0)
+        elif padding not in ("same", "valid"):
             raise InputError(
                 f"{name}: expected padding to be 'same', 'valid' or numbers, got {padding!r}"
             )
-        self._ends = [(total // 2, total - total // 2) for total in totals]
+        if padding == "same" and self.stride != (1,) * axes:
+            raise InputError(f"{name}: padding 'same' needs stride 1, got stride {self.stride}")
+        self.padding, self.padding_mode = padding, mode
+
+    def _ends(self) -> list[tuple[int, int]]:
+        """What is put at both ends of each axis."""
+        if not isinstance(self.padding, str):
+            numbers = each_axis(type(self).__name__, "padding", self.padding, self._axes, 0)
+            totals = [2 * n for n in numbers]
+        elif self.padding == "same":
+            totals = [d * (k - 1) for k, d in zip(self.kernel_size, self.dilation, strict=True)]
+        else:
+            totals = [0] * self._axes
+        return [(total // 2, total - total // 2) for total in totals]
 
     def _prepared(self, x: Any) -> tuple[Any, Any]:
         """The input, and the zeros to put at its ends; what is no zero is there already."""
@@ -87,15 +93,22 @@ class _Conv(Module):
             raise wrong_input(self, f"(N, {expected[1:]} or {expected}", x)
         if self.padding_mode == "zeros":
             return x, self.padding
+        ends = self._ends()
         rest = {"reflect": 1, "circular": 0}.get(self.padding_mode, -math.inf)  # of the image
-        if any(max(ends) + rest > n for ends, n in zip(self._ends, shape[-axes:], strict=True)):
+        if any(max(pair) + rest > n for pair, n in zip(ends, shape[-axes:], strict=True)):
             raise InputError(
-                f"{title(self)}: expected input that is longer than its padding {self._ends} of "
+                f"{title(self)}: expected input that is longer than its padding {ends} of "
                 f"mode {self.padding_mode!r}, got shape {shape}"
             )
-        widths = [(0, 0)] * (len(shape) - axes) + self._ends
+        widths = [(0, 0)] * (len(shape) - axes) + ends
         mode: Any = _MODES[self.padding_mode]
         return np.pad(x, widths, mode), 0
+
+    def forward(self, x: Any) -> Any:
+        """(N, C, L) to (N, O, L'), (N, C, H, W) to (N, O, H', W'), or both without N."""
+        x, zeros = self._prepared(x)
+        settings = (self.stride, zeros, self.dilation, self.groups)
+        return self._function(x, self.weight, self.bias, *settings)
 
     def extra_repr(self) -> str:
         """The settings that are not as usual."""
@@ -114,12 +127,7 @@ class _Conv(Module):
 class Conv1d(_Conv):
     """Convolution of sequences (N, C, L) with a weight (O, C/groups, k); see `Conv2d`."""
 
-    _axes, _shape = 1, "L"
-
-    def forward(self, x: Any) -> Any:
-        """(N, C, L) to (N, O, L'), or both without N."""
-        x, zeros = self._prepared(x)
-        return conv1d(x, self.weight, self.bias, self.stride, zeros, self.dilation, self.groups)
+    _axes, _shape, _function = 1, "L", staticmethod(conv1d)
 
 
 class Conv2d(_Conv):
@@ -150,9 +158,4 @@ class Conv2d(_Conv):
         DtypeError: if `rng` is no Generator.
     """
 
-    _axes, _shape = 2, "H, W"
-
-    def forward(self, x: Any) -> Any:
-        """(N, C, H, W) to (N, O, H', W'), or both without N."""
-        x, zeros = self._prepared(x)
-        return conv2d(x, self.weight, self.bias, self.stride, zeros, self.dilation, self.groups)
+    _axes, _shape, _function = 2, "H, W", staticmethod(conv2d)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinygrad_edu.nn.checks import numbers, shape_of, wrong_input
@@ -41,6 +41,8 @@ class _Pool(Module):
 
 
 class _MaxPool(_Pool):
+    _function: Callable[..., Any]
+
     def __init__(
         self,
         kernel_size: Sizes,
@@ -54,17 +56,18 @@ class _MaxPool(_Pool):
         each_axis(type(self).__name__, "dilation", dilation, self._axes)
         self.dilation, self.return_indices = dilation, return_indices
 
+    def forward(self, x: Any) -> Any:
+        """(N, C, L) to (N, C, L'), (N, C, H, W) to (N, C, H', W'), or both without N."""
+        self._check(x)
+        settings = (self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+        return self._function(x, *settings, self.return_indices)
+
 
 class MaxPool1d(_MaxPool):
     """The largest of each window of sequences (N, C, L); see `MaxPool2d`."""
 
     _axes = 1
-
-    def forward(self, x: Any) -> Any:
-        """(N, C, L) to (N, C, L'), or both without N."""
-        self._check(x)
-        settings = (self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
-        return max_pool1d(x, *settings, self.return_indices)
+    _function = staticmethod(max_pool1d)
 
 
 class MaxPool2d(_MaxPool):
@@ -83,12 +86,7 @@ class MaxPool2d(_MaxPool):
     """
 
     _axes = 2
-
-    def forward(self, x: Any) -> Any:
-        """(N, C, H, W) to (N, C, H', W'), or both without N."""
-        self._check(x)
-        settings = (self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
-        return max_pool2d(x, *settings, self.return_indices)
+    _function = staticmethod(max_pool2d)
 
 
 class _AvgPool(_Pool):
