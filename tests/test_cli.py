@@ -304,9 +304,11 @@ def test_code_that_the_demo_suggests_prints_what_it_says(tour, capsys):
     assert capsys.readouterr().out.strip() == code.partition(": ")[2]
 
 
+COMMANDS = ("demo", "train", "ops", "check", "trace", "draw", "explain")
+
+
 @pytest.mark.parametrize(
-    "command",
-    [["--help"], ["--version"], *([name, "--help"] for name in ("demo", "ops", "check", "trace"))],
+    "command", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)]
 )
 def test_help_needs_neither_the_demo_nor_extras(command):
     program = (

@@ -508,7 +508,7 @@ def test_a_loss_that_is_not_finite_only_once_is_said_to_be_random():
     ("options", "error", "message"),
     [
         ({"epochs": 0}, tg.InputError, r"fit: epochs must be at least 1, got 0"),
-        ({"epochs": 1.5}, tg.DtypeError, r"fit: epochs must be an integer, got 1.5"),
+        ({"epochs": 1.5}, tg.DtypeError, r"fit: epochs must be a whole number, got 1.5"),
         ({"stop": 0}, tg.InputError, r"at least 1 epoch of patience, got 0"),
         ({"stop": True}, tg.DtypeError, r"a function or a number of epochs, got True"),
         ({"stop": 1.5}, tg.DtypeError, r"got 1.5"),

@@ -1,4 +1,4 @@
-"""What makers and loaders of data share: sizes that are whole numbers."""
+"""Sizes that are whole numbers: of what makers and loaders of data, and training, are asked for."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from tinygrad_edu.data.checks import check_whole
 from tinygrad_edu.errors import AnomalyError, DtypeError, InputError
 from tinygrad_edu.mode import detect_anomaly
 from tinygrad_edu.nn.history import History
@@ -50,10 +51,7 @@ def check_parts(model: Any, loss: Any, optimizer: Any, schedule: Any, history: A
 
 def check_numbers(epochs: Any, clip_norm: float | None, schedule_each: str) -> None:
     """The numbers, and the word, that `fit` is given are in range."""
-    if isinstance(epochs, bool) or not isinstance(epochs, int | np.integer):
-        raise DtypeError(f"fit: epochs must be an integer, got {epochs!r:.60}")
-    if epochs < 1:
-        raise InputError(f"fit: epochs must be at least 1, got {epochs}")
+    check_whole("fit", "epochs", epochs, 1)
     if schedule_each not in ("epoch", "batch"):
         raise InputError(f"fit: schedule_each must be 'epoch' or 'batch', got {schedule_each!r}")
     if clip_norm is not None and not clip_norm > 0:
